@@ -1,0 +1,33 @@
+"""JWT authentication in front of any WSGI or ASGI app.
+
+guard = Guard(issuers=[Issuer(…)], rules=[Rule("/health", access="public")])
+app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
+"""
+
+from .core import errors
+from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
+from .core.issuer import Issuer
+from .core.model import VerifiedToken
+from .core.policy import Rule
+from .core.requirement import Requirement
+from .guard import Guard
+from .keyfiles import JWKSet, PublicKey, Secret
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bearer",
+    "FromCookie",
+    "FromHeader",
+    "FromQuery",
+    "FromSubprotocol",
+    "Guard",
+    "Issuer",
+    "JWKSet",
+    "PublicKey",
+    "Requirement",
+    "Rule",
+    "Secret",
+    "VerifiedToken",
+    "errors",
+]

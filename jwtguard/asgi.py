@@ -1,0 +1,209 @@
+"""The ASGI door: ``app = GuardMiddleware(app, guard)``, for http and websocket."""
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+from . import drive
+from .core.errors import ConfigurationError, JWTGuardError
+from .core.model import Allow, Deny, Pairs, Request
+from .guard import Guard
+from .interface import expect
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class GuardMiddleware:
+    """Judges every request and WebSocket handshake before *app* sees it.
+
+    On success the scope that *app* gets, a copy, holds ``jwtguard.token`` (a `VerifiedToken`, or
+    None where nobody was authenticated) and ``jwtguard.claims``. *fetch* makes the HTTP exchanges
+    that a key source asks for: ``async Fetch -> Fetched``, raising `errors.FetchError`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        guard: Guard,
+        *,
+        fetch: drive.FetchAsync | None = None,
+    ) -> None:
+        expect(app, "asgi")
+        own_root_path: object = getattr(app, "root_path", None)
+        if isinstance(own_root_path, str) and own_root_path:
+            raise ConfigurationError(
+                "this app sets its own root_path=, which it adds after the guard has judged the "
+                "path; use app.add_middleware(GuardMiddleware, guard=guard)"
+            )
+        self.app = app
+        self.guard = guard
+        self._fetch = fetch or drive.no_async_transport
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge one connection."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await self.app(scope, receive, send)
+        if kind not in ("http", "websocket"):
+            # The ASGI specification asks for an exception where a type is not understood.
+            raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
+        guard = self.guard
+        decision = guard.judge(_request(scope, kind))
+        if not isinstance(decision, Allow | Deny):
+            decision = await drive.arun(decision, self._fetch)
+        if isinstance(decision, Deny):
+            if kind == "http":
+                return await _respond(decision, send, "http.response")
+            return await _refuse_handshake(decision, scope, receive, send)
+        if guard.response_headers:
+            send = _completing(send, guard.response_headers)
+        if decision.subprotocol is not None:
+            send = _choosing(send, decision.subprotocol)
+        return await self.app(_published(scope, decision), receive, send)
+
+
+class ScopeHeaders:
+    """Request headers of an ASGI scope; names come in lower case (ASGI HTTP specification)."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: RawHeaders) -> None:
+        self._headers = headers
+
+    def get_all(self, name: str) -> Sequence[str]:
+        """Every value under *name*."""
+        wanted = name.encode()
+        return [value.decode("latin-1") for key, value in self._headers if key == wanted]
+
+
+def _request(scope: Scope, kind: str) -> Request:
+    get = scope.get
+    path: str = scope["path"]
+    mount: str = get("root_path") or ""
+    if mount:
+        path = _below(path, mount)
+    raw_path: bytes | None = get("raw_path")
+    client = get("client")
+    headers: RawHeaders = scope["headers"]
+    websocket = kind == "websocket"
+    if websocket and get("subprotocols"):
+        headers = _with_subprotocols(headers, scope["subprotocols"])
+    return Request(
+        "GET" if websocket else scope["method"],
+        path,
+        raw_path=None if raw_path is None else raw_path.decode("latin-1"),
+        query=get("query_string", b"").decode("latin-1"),
+        headers=ScopeHeaders(headers),
+        scheme=get("scheme", "http"),
+        client=client[0] if client else None,
+        websocket=websocket,
+        mount=mount,
+    )
+
+
+def _below(path: str, mount: str) -> str:
+    """The path less the mount prefix, as Starlette's router takes it off; "" is refused."""
+    if path == mount:
+        return "/"
+    if path.startswith(mount + "/"):
+        return path[len(mount) :]
+    return "" if mount in path else path
+
+
+def _with_subprotocols(headers: RawHeaders, offered: Sequence[str]) -> RawHeaders:
+    """The offer as a header field, where a server hands it over parsed only."""
+    if any(name == b"sec-websocket-protocol" for name, _ in headers):
+        return headers
+    return [*headers, (b"sec-websocket-protocol", ", ".join(offered).encode("latin-1"))]
+
+
+_normal_names: dict[bytes, str] = {}
+_MAX_NAMES = 1024
+_MAX_NAME = 64  # bytes
+
+
+def _normal(name: bytes) -> str:
+    """The name in the spelling of `Allow.remove`: what frameworks take for the same header."""
+    known = _normal_names.get(name)
+    if known is None:
+        known = name.decode("latin-1").lower().replace("_", "-")
+        if len(name) <= _MAX_NAME:
+            if len(_normal_names) >= _MAX_NAMES:  # clients may invent names
+                _normal_names.clear()
+            _normal_names[name] = known
+    return known
+
+
+def _published(given: Scope, allow: Allow) -> Scope:
+    token = allow.token
+    scope: dict[str, Any] = dict(given)
+    if token is None or "jwtguard.token" in given:
+        # Nobody was authenticated here, or another guard in front published somebody else.
+        scope = {key: value for key, value in given.items() if not key.startswith("jwt_")}
+    scope["jwtguard.token"] = token
+    if token is None:
+        scope["jwtguard.claims"] = {}
+    else:
+        scope["jwtguard.claims"] = token.claims
+        scope.update(allow.variables)
+    remove = allow.remove
+    if remove:
+        kept = [header for header in scope["headers"] if _normal(header[0]) not in remove]
+        kept += [(name.lower().encode(), value.encode()) for name, value in allow.set]
+        scope["headers"] = kept
+    if allow.query is not None:
+        scope["query_string"] = allow.query.encode("latin-1")
+    if allow.subprotocol is not None:
+        offer = dict(allow.set).get("sec-websocket-protocol", "")
+        scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
+    return scope
+
+
+def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+async def _respond(deny: Deny, send: Send, kind: str) -> None:
+    await send({"type": f"{kind}.start", "status": deny.status, "headers": _raw(deny.headers)})
+    await send({"type": f"{kind}.body", "body": deny.body})
+
+
+async def _refuse_handshake(deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
+    """The refusal itself where the server can send one, else close before accept."""
+    if (await receive())["type"] != "websocket.connect":
+        return
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _respond(deny, send, "websocket.http.response")
+    else:
+        # RFC 6455 section 7.4.1: 1008, policy violation. Servers make a 403 of it.
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})
+
+
+def _completing(send: Send, missing: Pairs) -> Send:
+    """A send that adds the headers the app did not set."""
+    added = _raw(missing)
+
+    async def complete(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            headers: list[tuple[bytes, bytes]] = [*message.get("headers", ())]
+            given = {name.lower() for name, _ in headers}
+            headers += [header for header in added if header[0] not in given]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return complete
+
+
+def _choosing(send: Send, subprotocol: str) -> Send:
+    """A send that chooses the marker's subprotocol where the app accepts without a choice."""
+
+    async def choose(message: Message) -> None:
+        if message["type"] == "websocket.accept" and not message.get("subprotocol"):
+            message = {**message, "subprotocol": subprotocol}
+        await send(message)
+
+    return choose

@@ -1,0 +1,82 @@
+"""The signature algorithms (RFC 7518 section 3, RFC 8037, RFC 8812, RFC 9864).
+
+PyJWT's algorithm objects do the arithmetic over `cryptography`; which name goes with which kind
+of key is decided here, because one key must serve one kind of algorithm (RFC 8725 section 3.1).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jwt.algorithms import (
+    Algorithm as SignatureScheme,
+)
+from jwt.algorithms import (
+    ECAlgorithm,
+    HMACAlgorithm,
+    OKPAlgorithm,
+    RSAAlgorithm,
+    RSAPSSAlgorithm,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A name in ``alg`` and the one kind of key it goes with.
+
+    ``kind`` is "oct", "RSA", or a curve ("P-256", "Ed25519", …); ``hash_bytes`` the length of the
+    hash, which is the least length of an HMAC secret (RFC 7518 section 3.2).
+    """
+
+    name: str
+    kind: str
+    scheme: SignatureScheme
+    hash_bytes: int = 0
+
+    @property
+    def symmetric(self) -> bool:
+        return self.kind == "oct"
+
+    @property
+    def verify(self) -> Callable[[bytes, Any, bytes], bool]:
+        """(signing input, key, signature) -> whether the signature is good."""
+        return self.scheme.verify
+
+
+def _family() -> dict[str, Algorithm]:
+    ec, hmac, rsa, pss = ECAlgorithm, HMACAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+    found = [
+        Algorithm("HS256", "oct", hmac(hmac.SHA256), 32),
+        Algorithm("HS384", "oct", hmac(hmac.SHA384), 48),
+        Algorithm("HS512", "oct", hmac(hmac.SHA512), 64),
+        Algorithm("RS256", "RSA", rsa(rsa.SHA256)),
+        Algorithm("RS384", "RSA", rsa(rsa.SHA384)),
+        Algorithm("RS512", "RSA", rsa(rsa.SHA512)),
+        Algorithm("PS256", "RSA", pss(pss.SHA256)),
+        Algorithm("PS384", "RSA", pss(pss.SHA384)),
+        Algorithm("PS512", "RSA", pss(pss.SHA512)),
+        Algorithm("ES256", "P-256", ec(ec.SHA256)),
+        Algorithm("ES384", "P-384", ec(ec.SHA384)),
+        Algorithm("ES512", "P-521", ec(ec.SHA512)),
+        Algorithm("ES256K", "secp256k1", ec(ec.SHA256)),
+        # RFC 9864 section 2: the new names say the curve; the old one leaves it to the key.
+        Algorithm("EdDSA", "Ed25519/Ed448", OKPAlgorithm()),
+        Algorithm("Ed25519", "Ed25519", OKPAlgorithm()),
+        Algorithm("Ed448", "Ed448", OKPAlgorithm()),
+    ]
+    return {algorithm.name: algorithm for algorithm in found}
+
+
+ALGORITHMS: Final = _family()
+
+
+def names_for(kind: str) -> frozenset[str]:
+    """Every ``alg`` that a key of this kind can serve."""
+    return frozenset(a.name for a in ALGORITHMS.values() if kind in a.kind.split("/"))
+
+
+def same_algorithm(name: str) -> frozenset[str]:
+    """The names under which a JWK's ``alg`` member may be meant: RFC 9864 renamed EdDSA."""
+    if name in ("EdDSA", "Ed25519", "Ed448"):
+        return frozenset({"EdDSA", "Ed25519", "Ed448"})
+    return frozenset({name})

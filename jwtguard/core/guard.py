@@ -1,0 +1,451 @@
+"""The guard: a request in, a decision out.
+
+The way of a request, each step a refusal if in doubt:
+
+1. the target has one reading (`paths`), else 400;
+2. the first rule that matches (`policy`); https where it is wanted;
+3. the one token the request carries (`extractor`), and no other site's cookie (`browser`);
+4. a token seen before, or verification (`verifier`), which may wait for an answer;
+5. the rule's requirement (`requirement`);
+6. what the app gets to see (`publish`), or what the client is told (`challenge`).
+
+Nothing here waits when the token is known, so `judge` is a plain function, and only a token that
+must be verified makes it return a flow.
+"""
+
+import logging
+import secrets
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from urllib.parse import quote
+
+from . import challenge, refused
+from .browser import check_same_site, is_navigation, is_preflight
+from .errors import (
+    AuthError,
+    ConfigurationError,
+    HttpsRequired,
+    InvalidRequest,
+    InvalidToken,
+    MethodNotCovered,
+    MissingCredentials,
+    Problem,
+    Unavailable,
+)
+from .extractor import Edits, FromQuery, read_one
+from .issuer import Candidates, Issuer
+from .model import (
+    Allow,
+    Clock,
+    Decision,
+    Deny,
+    Flow,
+    Pairs,
+    Request,
+    Verified,
+    VerifiedToken,
+    token_for_request,
+)
+from .paths import Pattern, return_address
+from .policy import BoundRule, Rule
+from .publish import Published, Variables, headers_of, variables_of
+from .requirement import Requirement
+from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
+from .verifier import Verifier
+
+log = logging.getLogger("jwtguard")
+
+
+class Guard:
+    """Issuers, rules, and what the app and the client get to see.
+
+    - ``issuers``, ``rules``: see `Issuer` and `Rule`. What no rule names needs a valid token.
+    - ``forward``: request header -> claim (or JSON Pointer) for the app; what the client sends
+      under these names never reaches it.
+    - ``variables``: "json" or "plain" publishes ``jwt_claim_<name>`` and its kin.
+    - ``realm``: names the protected space in challenges (RFC 9110 section 11.5).
+    - ``origins``: other sites' origins that may send cookies along and read refusals.
+    - ``public_url``: this site's own origin; no address is ever built from the Host header.
+    - ``preflight``: a CORS preflight is judged like any request ("judge"), answered for listed
+      origins ("answer"), or let through ("pass").
+    - ``login``: where browsers are sent instead of a 401: a path, or an https address.
+    - ``remote_user``: the template of ``REMOTE_USER``; ``"{sub}"`` where there is one issuer.
+    - ``strip_credentials``: take the token out of what the app sees.
+    - ``response_headers``: True for four protective ones, or a mapping; set where the app did not.
+    - ``require_https``: "refuse" or "redirect" what comes over plain http.
+    - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
+    - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
+    - ``clock``: seconds since the epoch.
+
+    Raises `errors.ConfigurationError` with every problem at once.
+    """
+
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        rules: Sequence[Rule] = (),
+        *,
+        forward: Mapping[str, str] = {},
+        variables: Variables = None,
+        realm: str | None = None,
+        origins: str | Sequence[str] = (),
+        public_url: str | None = None,
+        preflight: Preflight = "judge",
+        login: str | None = None,
+        remote_user: str | Unset | None = UNSET,
+        strip_credentials: bool = False,
+        response_headers: Mapping[str, str] | Literal[True] = {},
+        require_https: Https = False,
+        error_body: challenge.ErrorBody | None = None,
+        cache_size: int = 4096,
+        clock: Clock = time.time,
+    ) -> None:
+        setup = Setup(
+            Parameters(
+                issuers=issuers,
+                rules=rules,
+                forward=forward,
+                variables=variables,
+                realm=realm,
+                origins=origins,
+                public_url=public_url,
+                preflight=preflight,
+                login=login,
+                remote_user=remote_user,
+                strip_credentials=strip_credentials,
+                response_headers=response_headers,
+                require_https=require_https,
+                error_body=error_body,
+                cache_size=cache_size,
+            )
+        )
+        if setup.problems:
+            raise ConfigurationError(setup.problems)
+        self._setup = setup
+        self.policy = setup.policy
+        self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
+        self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
+        self.response_headers: Pairs = setup.response_headers
+        self._forward_names = setup.forward_names
+        self._origins = setup.origins
+        self._user_name = setup.user_name
+        self._variables: Variables = variables
+        self._preflight = preflight
+        self._realm = realm
+        self._error_body = error_body
+        self.verifier = Verifier(cache_size, clock)
+        self._announce()
+
+    def __repr__(self) -> str:
+        return f"<Guard issuers={[i.name for i in self.issuers]} rules={len(self.policy.rules)}>"
+
+    def _announce(self) -> None:
+        """Start-up says what is open, and every switch that makes something less safe."""
+        rules = self.policy.rules
+        opened = [b.rule.text for b in rules if b.access == "public"]
+        log.info("open to everybody: %s", " ".join(opened) or "nothing")
+        for issuer in self.issuers:
+            sources = getattr(issuer.source, "sources", [issuer.source])
+            if any(getattr(source, "insecure", False) for source in sources):
+                log.warning("insecure_short_keys is set for issuer %s", issuer.name)
+
+    # --- verify ---
+
+    def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
+        """The issuers that may speak: those named, or those of the closing rule.
+
+        Raises errors.ConfigurationError for a name that no issuer has.
+        """
+        if issuers is None:
+            return self.policy.closing.candidates
+        names = [issuers] if isinstance(issuers, str) else list(issuers)
+        known = [issuer.name for issuer in self.issuers]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ConfigurationError([("issuers", f"{unknown[0]!r} is none of {known}")])
+        return self._setup.candidates(names)
+
+    def verify_flow(
+        self,
+        raw: str,
+        requirement: Requirement | None = None,
+        issuers: str | Sequence[str] | None = None,
+    ) -> Flow[VerifiedToken]:
+        """Verify a token that did not come with a request. Raises errors.AuthError."""
+        candidates = self.candidates(issuers)
+        if requirement is not None and requirement.problems:
+            raise ConfigurationError(requirement.problems)
+        try:
+            token = token_for_request((yield from self.verifier.verify_flow(raw, candidates)))
+            if requirement is not None:
+                requirement.authorize(token, Request("GET", "/"), {})
+        except AuthError:
+            raise
+        except Exception as error:
+            raise _unexpected(error) from None
+        return token
+
+    # --- decide ---
+
+    def decide_flow(self, request: Request) -> Flow[Decision]:
+        """Allow or Deny, after whatever exchange it takes; nothing else, whatever was sent."""
+        decision = self.judge(request)
+        if isinstance(decision, Allow | Deny):
+            return decision
+        return (yield from decision)
+
+    def judge(self, request: Request) -> Decision | Flow[Decision]:
+        """The decision at once, or the flow that leads to it where a token must be verified."""
+        bound: BoundRule | None = None
+        raw: str | None = None
+        try:
+            self.policy.check(request)
+            method = "GET" if request.websocket else request.method.upper()
+            if (
+                method == "OPTIONS"
+                and self._preflight != "judge"
+                and (answer := self._answer_preflight(request, method))
+            ):
+                return answer
+            bound, pattern = self.policy.choose(request.path, method)
+            if bound.https and request.scheme in ("http", "ws"):
+                raise HttpsRequired
+            if bound.access == "public":
+                return Allow(None, bound.rule, self._forward_names)
+            if bound is self.policy.uncovered:
+                raise MethodNotCovered(found=method)
+            raw = read_one(bound.explicit, request)
+            from_cookie = False
+            if raw is None and bound.ambient:
+                raw, from_cookie = self._read_cookie(request, bound, method)
+            if raw is None:
+                if bound.access == "optional":
+                    return self._allow(request, bound, None)
+                raise MissingCredentials
+            known = self.verifier.recall(raw, bound.candidates)
+            if known is None:
+                return self._verify_then_settle(request, bound, pattern, raw, from_cookie)
+            return self._settle(request, bound, pattern, known)
+        except AuthError as error:
+            return self._refuse(error, request, bound, raw)
+        except Exception as error:
+            return self._refuse(_unexpected(error), request, bound, raw)
+
+    def _read_cookie(
+        self, request: Request, bound: BoundRule, method: str
+    ) -> tuple[str | None, bool]:
+        try:
+            raw = read_one(bound.ambient, request)
+        except InvalidRequest as error:
+            if bound.access != "optional":
+                raise
+            self._ignore(error, request, bound, None)
+            return None, True
+        if raw is not None:
+            check_same_site(request, method, self._origins)
+        return raw, True
+
+    def _verify_then_settle(
+        self,
+        request: Request,
+        bound: BoundRule,
+        pattern: Pattern | None,
+        raw: str,
+        from_cookie: bool,
+    ) -> Flow[Decision]:
+        try:
+            known = yield from self.verifier.verify_flow(raw, bound.candidates)
+            return self._settle(request, bound, pattern, known)
+        except InvalidToken as error:
+            if from_cookie and bound.access == "optional":
+                # Nobody chose to send it, and an old cookie must not lock people out.
+                self._ignore(error, request, bound, raw)
+                return self._allow(request, bound, None)
+            return self._refuse(error, request, bound, raw)
+        except AuthError as error:
+            return self._refuse(error, request, bound, raw)
+        except Exception as error:
+            return self._refuse(_unexpected(error), request, bound, raw)
+
+    def _settle(
+        self, request: Request, bound: BoundRule, pattern: Pattern | None, known: Verified
+    ) -> Allow:
+        """A good token meets the rule's requirement."""
+        token = token_for_request(known)
+        requirement = bound.requirement
+        if requirement is not None:
+            parameters: Mapping[str, object] = {}
+            if pattern is not None and requirement.parameter_names:
+                parameters = pattern.parameters(request.path)
+            try:
+                requirement.authorize(token, request, parameters, bound.rule.status)
+            except AuthError as error:
+                error.issuer, error.subject = token.issuer, token.subject
+                raise
+        return self._allow(request, bound, known, token)
+
+    def _allow(
+        self,
+        request: Request,
+        bound: BoundRule,
+        known: Verified | None,
+        token: VerifiedToken | None = None,
+    ) -> Allow:
+        published = _NOTHING if known is None else self._published(known, bound)
+        if not bound.removed:
+            return Allow(
+                token,
+                bound.rule,
+                self._forward_names,
+                published.headers,
+                published.variables,
+                published.remote_user,
+            )
+        edits = Edits()
+        for place in bound.removed:
+            place.remove(request, edits)
+        kept = [(name, value) for name, value in edits.headers.items() if value is not None]
+        return Allow(
+            token,
+            bound.rule,
+            self._forward_names.union(edits.headers),
+            (*published.headers, *kept),
+            published.variables,
+            published.remote_user,
+            edits.query,
+            edits.subprotocol,
+        )
+
+    def _published(self, known: Verified, bound: BoundRule) -> Published:
+        rule, published = known.published
+        if rule is not bound:
+            published = Published(
+                headers_of(known.claims, bound.forward),
+                variables_of(known, self._variables),
+                self._user_name.of(known) if self._user_name else None,
+            )
+            known.published = bound, published
+        found: Published = published
+        return found
+
+    # --- other answers ---
+
+    def _answer_preflight(self, request: Request, method: str) -> Decision | None:
+        if not is_preflight(request, method):
+            return None
+        if self._preflight == "pass":
+            return Allow(None, None, self._forward_names)
+        origin = self._listed_origin(request)
+        if origin is None:
+            return None
+        extra = (*challenge.cors_headers(origin), ("Vary", "Origin"))
+        return challenge.preflight_answer(request, self._with_response_headers(extra))
+
+    def _listed_origin(self, request: Request) -> str | None:
+        origin = request.header("origin")
+        return origin if origin in self._origins else None
+
+    def _with_response_headers(self, headers: Pairs) -> Pairs:
+        given = {name.lower() for name, _ in headers}
+        return (*headers, *(h for h in self.response_headers if h[0].lower() not in given))
+
+    def _ignore(
+        self, error: AuthError, request: Request, bound: BoundRule, raw: str | None
+    ) -> None:
+        self._report(error, request, "-", bound, raw, logging.DEBUG)
+
+    @staticmethod
+    def _report(
+        error: AuthError,
+        request: Request,
+        ref: str,
+        bound: BoundRule | None,
+        raw: str | None,
+        level: int | None = None,
+    ) -> None:
+        refused.report(error, request, ref, bound.label if bound else None, raw, level)
+
+    def _refuse(
+        self, error: AuthError, request: Request, bound: BoundRule | None, raw: str | None
+    ) -> Deny:
+        ref = secrets.token_hex(4)
+        self._report(error, request, ref, bound, raw)
+        origin = self._listed_origin(request)
+        extra: Pairs = () if origin is None else challenge.cors_headers(origin)
+        redirect = None if bound is None else self._redirect(error, request, bound)
+        if redirect is not None:
+            status, location = redirect
+            deny = challenge.redirect(error, status, location, request, ref, extra)
+        else:
+            deny = challenge.refusal(error, request, ref, self._realm, extra, self._error_body)
+        if not self.response_headers:
+            return deny
+        headers = self._with_response_headers(deny.headers)
+        return Deny(error, deny.status, headers, deny.body, ref)
+
+    def _redirect(
+        self, error: AuthError, request: Request, bound: BoundRule
+    ) -> tuple[int, str] | None:
+        """Status and address where a redirect says more than a refusal."""
+        method = request.method.upper()
+        if isinstance(error, HttpsRequired):
+            if bound.https != "redirect" or method not in ("GET", "HEAD") or request.websocket:
+                return None
+            if _carries_credentials(request, bound):
+                return None  # they went over the wire in clear: better noticed than repeated
+            return 308, f"{self._setup.public_origin}{self._own_address(request, bound)}"
+        if (
+            bound.login is None
+            or not isinstance(error, MissingCredentials | InvalidToken)
+            or not is_navigation(request, method)
+        ):
+            return None
+        target = self._own_address(request, bound)
+        login = bound.login
+        if login.startswith("/"):
+            login = _mounted(request.mount, login)
+        else:
+            target = f"{self._setup.public_origin}{target}"
+        mark = "&" if "?" in login else "?"
+        return 302, f"{login}{mark}next={quote(target, safe='')}"
+
+    @staticmethod
+    def _own_address(request: Request, bound: BoundRule) -> str:
+        """Where the request went, relative to the site, without a token in its query."""
+        query = request.query
+        for place in bound.explicit:
+            if isinstance(place, FromQuery):
+                query = place.without(query)
+        path = quote(request.mount + request.path, safe="/:@!$&'()*+,=~-._")
+        return return_address(f"{path}?{query}" if query else path)
+
+
+_NOTHING = Published((), {}, None)
+
+
+def _mounted(mount: str, login: str) -> str:
+    """The login path as browsers see it; a mount prefix that leads elsewhere is left out."""
+    path, mark, query = login.partition("?")
+    address = return_address(quote(mount + path))
+    return (path if address == "/" else address) + mark + query
+
+
+def _carries_credentials(request: Request, bound: BoundRule) -> bool:
+    if request.headers.get_all("authorization"):
+        return True
+    try:
+        return read_one((*bound.explicit, *bound.ambient), request) is not None
+    except InvalidRequest:
+        return True
+
+
+def _unexpected(error: Exception) -> Unavailable:
+    """A defect of ours or of a key source: refused, and logged without the message.
+
+    The message of a foreign exception may quote what it choked on, the traceback does not.
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("unexpected %s while judging; refused\n%s", type(error).__name__, frames)
+    return Unavailable("internal_error")

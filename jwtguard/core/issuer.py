@@ -1,0 +1,247 @@
+"""An issuer: an authorization server we trust, and what its tokens must be like."""
+
+from collections.abc import Iterable, Sequence
+
+from .algorithms import ALGORITHMS
+from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
+from .jose import Jws
+from .keyloader import AnyKeys, as_source
+from .model import Claims
+from .wording import as_list, did_you_mean
+
+DEFAULT_ROLES = ("roles", "role", "/realm_access/roles")
+DEFAULT_TYPES = frozenset({"jwt", "at+jwt"})
+
+
+class Issuer:
+    """A trusted issuer.
+
+    - ``issuer``: its ``iss`` value, compared exactly. None for tokens that carry no ``iss``.
+      With ``{tenant}`` in it, a template for the ``tenants`` listed.
+    - ``name``: how rules and logs call it; the issuer text where not given.
+    - ``audience``: the ``aud`` values that mean this service; None, written out, is not checked.
+    - ``algorithms``: the ``alg`` values it signs with (RFC 8725 section 3.1); never ``none``.
+    - ``keys``: one key source or a list of them.
+    - ``typ``: the JOSE header's ``typ`` that tokens must have (RFC 8725 section 3.11), such as
+      ``at+jwt`` (RFC 9068); None accepts none, ``JWT`` and ``at+jwt``.
+    - ``required_claims``: claims that must be there; ``leeway``: seconds of clock difference;
+      ``max_age``: seconds since ``iat`` after which a token is too old.
+    - ``roles``: claims (or JSON Pointers) that hold roles.
+    - ``any_iss``: an issuer without an ``iss`` value also takes tokens with an unconfigured one.
+
+    Problems are reported by `Guard`, all at once.
+    """
+
+    def __init__(
+        self,
+        issuer: str | None = None,
+        *,
+        name: str | None = None,
+        audience: str | Sequence[str] | None,
+        algorithms: str | Sequence[str],
+        keys: AnyKeys,
+        typ: str | None = None,
+        required_claims: Iterable[str] = ("exp",),
+        leeway: float = 10,
+        max_age: float | None = None,
+        roles: str | Iterable[str] = DEFAULT_ROLES,
+        tenants: Iterable[str] = (),
+        any_iss: bool = False,
+    ) -> None:
+        self.issuer = issuer
+        self.name = name if name is not None else issuer if issuer is not None else "default"
+        self.audience = None if audience is None else frozenset(as_list(audience))
+        self.algorithms = tuple(as_list(algorithms))
+        self.source = as_source(keys)
+        self.typ = typ
+        self.types = DEFAULT_TYPES if typ is None else frozenset({_normal_type(typ)})
+        self.required_claims = tuple(as_list(required_claims))
+        self.leeway = leeway
+        self.max_age = max_age
+        self.roles = tuple(as_list(roles))
+        self.tenants = tuple(as_list(tenants))
+        self.any_iss = any_iss
+        self.problems: list[Problem] = [
+            *self._identity_problems(),
+            *self._claim_problems(),
+            *self._key_problems(),
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Issuer {self.name!r}>"
+
+    def spellings(self) -> dict[str, str | None]:
+        """Every ``iss`` value that is this issuer's, with the tenant it stands for."""
+        if self.issuer is None:
+            return {}
+        if self.tenants:
+            return {self.issuer.replace("{tenant}", tenant): tenant for tenant in self.tenants}
+        return {self.issuer: None}
+
+    # --- start-up ---
+
+    def _identity_problems(self) -> Iterable[Problem]:
+        if self.issuer is not None and (not isinstance(self.issuer, str) or not self.issuer):
+            yield "issuer", f"is text, the tokens' iss value; found {self.issuer!r}"
+        elif not isinstance(self.name, str) or not self.name:
+            yield "name", f"is text; found {self.name!r}"
+        elif self.issuer is not None and "{tenant}" in self.issuer and not self.tenants:
+            yield "tenants", "the issuer holds {tenant}; list the tenants that may speak"
+        elif self.tenants and "{tenant}" not in (self.issuer or ""):
+            yield "tenants", "need a place in the issuer, as in https://host/{tenant}/v2.0"
+        for tenant in self.tenants:
+            if not isinstance(tenant, str) or not tenant or "/" in tenant:
+                yield "tenants", f"a tenant is text without a slash; found {tenant!r}"
+        if self.any_iss and self.issuer is not None:
+            yield "any_iss", "is for an issuer without an iss value; remove it or the issuer"
+
+    def _claim_problems(self) -> Iterable[Problem]:
+        if self.audience is not None and (
+            not self.audience or not all(isinstance(a, str) and a for a in self.audience)
+        ):
+            yield (
+                "audience",
+                "is text or a list of text; write None (false in a file) to say that it is not "
+                "checked",
+            )
+        if self.typ is not None and not isinstance(self.typ, str):
+            yield "typ", f"is text, such as 'at+jwt'; found {self.typ!r}"
+        elif self.types == {"bearer"}:
+            yield (
+                "typ",
+                "'Bearer' is a payload claim of some providers (Keycloak); here stands the JOSE "
+                'header\'s typ. Remove it, or require {"typ": "Bearer"} in a rule',
+            )
+        elif self.typ is not None and self.types == {""}:
+            yield "typ", "is empty; leave it out to accept none, JWT and at+jwt"
+        for name in self.required_claims:
+            if not isinstance(name, str) or not name:
+                yield "required_claims", f"are claim names; found {name!r}"
+        if not _is_seconds(self.leeway):
+            yield "leeway", f"is a number of seconds, 0 or more; found {self.leeway!r}"
+        if self.max_age is not None and not (_is_seconds(self.max_age) and self.max_age > 0):
+            yield "max_age", f"is a number of seconds above 0; found {self.max_age!r}"
+        for name in self.roles:
+            if not isinstance(name, str) or not name:
+                yield "roles", f"are claim names or JSON Pointers; found {name!r}"
+
+    def _key_problems(self) -> Iterable[Problem]:
+        broken = False
+        if not self.algorithms:
+            broken = True
+            yield "algorithms", "is empty; name the alg values this issuer signs with"
+        for name in self.algorithms:
+            if name in ALGORITHMS:
+                continue
+            broken = True
+            if str(name).lower() == "none":
+                yield "algorithms", "'none' means unsigned tokens, which are never accepted"
+            else:
+                known = ", ".join(ALGORITHMS)
+                yield (
+                    "algorithms",
+                    f"{name!r} is not an algorithm{did_you_mean(name, ALGORITHMS)} "
+                    f"(case counts; known are {known})",
+                )
+        for where, what in self.source.problems:
+            broken = True
+            yield f"keys{where}" if where.startswith("[") else f"keys.{where}", what
+        if broken:
+            return
+        if self.source.local:
+            yield from self._unserved()
+        elif any(ALGORITHMS[name].symmetric for name in self.algorithms):
+            yield (
+                "algorithms",
+                "HS* needs a secret, and keys that are fetched are public; list the asymmetric "
+                "algorithms the provider signs with, such as RS256",
+            )
+
+    def _unserved(self) -> Iterable[Problem]:
+        keys = self.source.current()
+        for name in self.algorithms:
+            if any(name in key.algorithms for key in keys.keys):
+                continue
+            kinds = sorted({key.kind for key in keys.keys})
+            if not kinds:
+                yield "keys", "hold no key at all"
+                return
+            if ALGORITHMS[name].symmetric and "oct" in kinds:
+                need = ALGORITHMS[name].hash_bytes
+                yield "algorithms", f"{name} needs a secret of at least {need} bytes"
+            elif ALGORITHMS[name].symmetric:
+                yield (
+                    "algorithms",
+                    f"{name} is signed with a shared secret, but the keys are public keys: anybody "
+                    "who has them could sign. Use Secret, or the keys' own algorithm",
+                )
+            else:
+                wants = ALGORITHMS[name].kind
+                yield "algorithms", f"{name} needs a key of type {wants}; found {', '.join(kinds)}"
+
+    # --- requests ---
+
+    def check_header(self, jws: Jws) -> None:
+        """``alg`` and ``typ`` are this issuer's. Raises AlgorithmNotAllowed, ClaimMismatch."""
+        if jws.algorithm not in self.algorithms:
+            raise AlgorithmNotAllowed(found=jws.algorithm, want=" or ".join(self.algorithms))
+        typ = jws.header.get("typ")
+        if typ is None:
+            if self.typ is not None:
+                raise ClaimMismatch("typ", "typ_mismatch", found=None, want=self.typ)
+        elif _normal_type(typ) not in self.types:
+            want = self.typ or "none, JWT or at+jwt"
+            raise ClaimMismatch("typ", "typ_mismatch", found=typ, want=want)
+
+
+def _is_seconds(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
+
+
+def _normal_type(typ: object) -> str:
+    """RFC 7515 section 4.1.9: case does not count, and ``application/`` may be left out."""
+    return str(typ).lower().removeprefix("application/")
+
+
+class Candidates:
+    """The issuers that may speak on a rule, found by ``iss`` (RFC 8725 section 3.8).
+
+    ``known`` is every configured ``iss`` value: a token that carries one of them is judged by
+    that issuer alone, or refused where the rule does not list it.
+    """
+
+    def __init__(
+        self, known: dict[str, tuple[Issuer, str | None]], issuers: Iterable[Issuer]
+    ) -> None:
+        self._known = known
+        self.issuers = frozenset(issuers)
+        nameless = [issuer for issuer in self.issuers if issuer.issuer is None]
+        self._nameless = nameless[0] if len(nameless) == 1 else None
+
+    def choose(self, claims: Claims) -> tuple[Issuer, str | None]:
+        """The issuer and tenant that must answer for these claims. Raises UnknownIssuer."""
+        iss = claims.get("iss")
+        if iss in self._known:
+            issuer, tenant = self._known[iss]
+            if issuer in self.issuers:
+                return issuer, tenant
+            raise UnknownIssuer(
+                "issuer_not_for_rule", found=iss, want=self._wanted(), hint="the rule lists others"
+            )
+        nameless = self._nameless
+        if nameless is not None and ("iss" not in claims or nameless.any_iss):
+            return nameless, None
+        raise UnknownIssuer(found=iss, want=self._wanted(), hint=self._near_miss(iss))
+
+    def _wanted(self) -> str:
+        return " or ".join(sorted(issuer.issuer or "no iss" for issuer in self.issuers))
+
+    def _near_miss(self, iss: object) -> str | None:
+        if not isinstance(iss, str):
+            return "the token carries no iss"
+        for known in self._known:
+            if iss.rstrip("/") == known.rstrip("/"):
+                return "differs by a trailing slash"
+            if iss.partition("://")[2] == known.partition("://")[2] != "":
+                return "differs in the scheme"
+        return None

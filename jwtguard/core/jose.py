@@ -1,0 +1,189 @@
+"""Compact serialization and JSON, read more strictly than RFC 7515 asks.
+
+One token must have one reading: RFC 8725 section 3.14 (bis) refuses everything but letters,
+digits, ``-``, ``_`` and ``.``; a token with two spellings could pass a deny-list or a cache under
+the second one.
+"""
+
+import json
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from math import isinf
+from typing import Any, NoReturn
+
+from .errors import MalformedToken
+from .model import Claims
+
+MAX_TOKEN = 16_384  # characters
+MAX_DEPTH = 32
+MAX_KID = 256  # characters
+
+# a2b_base64 in strict mode refuses what is outside the standard alphabet, so "+", "/" and "="
+# are mapped to something outside it before "-" and "_" become them.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+# The unused low bits of the last character must be zero (RFC 4648 section 3.5). By length modulo
+# four: the padding to add and the characters that may stand last.
+_ENDINGS = {
+    0: (b"", None),
+    2: (b"==", frozenset(b"AQgw")),
+    3: (b"=", frozenset(b"AEIMQUYcgkosw048")),
+}
+
+
+def base64url_decode(text: bytes) -> bytes:
+    """Strict base64url without padding (RFC 7515 section 2). Raises ValueError."""
+    ending = _ENDINGS.get(len(text) & 3)
+    if ending is None:
+        raise ValueError("no base64url text has this length")
+    padding, last = ending
+    if last is not None and text[-1] not in last:
+        raise ValueError("trailing bits are not zero")
+    try:
+        return a2b_base64(text.translate(_TO_STANDARD) + padding, strict_mode=True)
+    except Base64Error as error:
+        raise ValueError("not base64url") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Claims:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("duplicate member")  # RFC 8725bis 2.13: no two readings
+    return result
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError("number out of range")
+    return value
+
+
+def _constant(_: str) -> NoReturn:
+    raise ValueError("not JSON")  # NaN and Infinity (RFC 8259 section 6)
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
+).decode
+
+
+def json_object(data: bytes) -> Claims:
+    """A JSON object in UTF-8 with one reading only. Raises ValueError."""
+    text = data.decode()
+    try:
+        value = _decode(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if type(value) is not dict:
+        raise ValueError("not a JSON object")
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise ValueError("nested too deep")
+    if "\\u" in text:
+        # A lone surrogate has no UTF-8 form; encoding finds it (UnicodeEncodeError).
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        inside: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inside += item.values()
+            elif isinstance(item, list):
+                inside += item
+        level = [item for item in inside if isinstance(item, dict | list)]
+    return depth
+
+
+class Jws:
+    """A parsed compact serialization (RFC 7515 section 7.1); nothing in it is verified yet."""
+
+    __slots__ = ("algorithm", "header", "kid", "payload", "signature", "signing_input")
+
+    def __init__(
+        self, header: Claims, payload: bytes, signature: bytes, signing_input: bytes
+    ) -> None:
+        self.header = header
+        self.payload = payload
+        self.signature = signature
+        self.signing_input = signing_input
+        self.algorithm: str = header["alg"]
+        self.kid: str | None = header.get("kid")
+
+
+# Parsed headers of verified tokens: an issuer repeats the same few for every token of a key.
+_known_headers: dict[bytes, Claims] = {}
+_MAX_KNOWN_HEADERS = 256
+_MAX_KNOWN_HEADER = 1024  # bytes
+
+
+def remember_header(jws: Jws) -> None:
+    """Keep the parsed header of a token whose signature was verified."""
+    segment = jws.signing_input.partition(b".")[0]
+    if segment not in _known_headers and len(segment) <= _MAX_KNOWN_HEADER:
+        if len(_known_headers) >= _MAX_KNOWN_HEADERS:
+            _known_headers.clear()
+        _known_headers[segment] = jws.header
+
+
+def parse(token: str) -> Jws:
+    """Parse a compact JWS. Raises MalformedToken; looks at no claim and no key."""
+    if len(token) > MAX_TOKEN:
+        raise MalformedToken("token_too_long", found=len(token), want=MAX_TOKEN)
+    try:
+        data = token.encode("ascii")
+    except UnicodeEncodeError:
+        raise MalformedToken("malformed_token", hint="characters outside base64url") from None
+    dots = data.count(b".")
+    if dots != 2:
+        raise MalformedToken("malformed_token", hint=_shape_hint(dots))
+    signing_input, _, signature_part = data.rpartition(b".")
+    header_part, _, payload_part = signing_input.partition(b".")
+    try:
+        header = _known_headers.get(header_part)
+        if header is None:
+            header = json_object(base64url_decode(header_part))
+            _check_header(header)
+        return Jws(
+            header, base64url_decode(payload_part), base64url_decode(signature_part), signing_input
+        )
+    except ValueError as error:
+        raise MalformedToken("malformed_token", hint=_plain(error)) from None
+
+
+def _shape_hint(dots: int) -> str:
+    if dots == 4:
+        return "five parts: an encrypted token (JWE), not a signed one"
+    return f"{dots + 1} parts where a signed token has three"
+
+
+def _plain(error: ValueError) -> str:
+    """What was wrong, without the text it was found in: a JSON error may quote the token."""
+    return str(error) if type(error) is ValueError and len(str(error)) < 40 else "not JSON"
+
+
+def _check_header(header: Claims) -> None:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        raise ValueError("alg is not a string")
+    for name in ("crit", "b64", "zip", "enc"):
+        # RFC 7515 section 4.1.11: we understand no extension, so any crit is refused. b64
+        # (RFC 7797), zip and enc (RFC 7516) would change what the payload is.
+        if name in header:
+            raise MalformedToken("header_not_supported", found=name)
+    kid = header.get("kid", "")
+    if not isinstance(kid, str) or len(kid) > MAX_KID:
+        raise ValueError("kid is not a short string")
+    if not isinstance(header.get("typ", ""), str):
+        raise ValueError("typ is not a string")
+
+
+def payload_claims(jws: Jws) -> Claims:
+    """The payload as claims. Raises MalformedToken."""
+    try:
+        return json_object(jws.payload)
+    except ValueError as error:
+        raise MalformedToken("malformed_token", hint=_plain(error)) from None

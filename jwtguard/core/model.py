@@ -1,0 +1,336 @@
+"""The values that travel: a request in, a decision out, and what a flow asks for between them."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, final
+
+from .errors import AuthError
+
+if TYPE_CHECKING:
+    from .issuer import Issuer
+    from .keyloader import Key, KeySet
+    from .policy import Rule
+
+Claims = dict[str, Any]
+T = TypeVar("T")
+
+
+class Headers(Protocol):
+    """Request headers by name, whatever a server keeps them in."""
+
+    def get_all(self, name: str) -> Sequence[str]:
+        """Every value sent under the lower-case *name*, in order; none is an empty sequence."""
+        ...
+
+
+class HeaderList:
+    """:class:`Headers` over a list of (name, value) pairs."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self.pairs = pairs
+
+    def get_all(self, name: str) -> Sequence[str]:
+        return [value for key, value in self.pairs if key.lower() == name]
+
+
+class Request:
+    """What a door knows of a request before the app sees it.
+
+    ``path`` is the decoded path the app routes, relative to where the guard stands; ``raw_path``
+    the target as on the wire where the server gives it; ``mount`` the prefix that addresses sent
+    to browsers need in front; ``query`` as on the wire, without the question mark.
+    """
+
+    __slots__ = (
+        "client",
+        "headers",
+        "method",
+        "mount",
+        "path",
+        "query",
+        "raw_path",
+        "scheme",
+        "websocket",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        *,
+        raw_path: str | None = None,
+        query: str = "",
+        headers: Headers | Sequence[tuple[str, str]] = (),
+        scheme: str = "https",
+        client: str | None = None,
+        websocket: bool = False,
+        mount: str = "",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.raw_path = raw_path
+        self.query = query
+        self.headers: Headers = HeaderList(headers) if isinstance(headers, Sequence) else headers
+        self.scheme = scheme
+        self.client = client
+        self.websocket = websocket
+        self.mount = mount
+
+    def header(self, name: str) -> str | None:
+        """The one value of the lower-case *name*; None where there is none or more than one."""
+        values = self.headers.get_all(name)
+        return values[0] if len(values) == 1 else None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path!r}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """An HTTP exchange the core asks for. ``timeout`` in seconds, ``max_bytes`` in bytes."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    timeout: float = 5.0
+    max_bytes: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The answer to a :class:`Fetch`; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Flow = Generator[Fetch, Fetched, T]
+"""A computation that may ask for HTTP exchanges; `jwtguard.drive` runs it."""
+
+
+class Verified:
+    """What verification found out about one token: shared by all requests that carry it.
+
+    Nothing here is handed out without a copy, so a request cannot change it for another.
+    """
+
+    __slots__ = (
+        "claims",
+        "containers",
+        "header",
+        "issued_by",
+        "key",
+        "keys",
+        "published",
+        "raw",
+        "roles",
+        "scopes",
+        "tenant",
+        "valid_from",
+        "valid_until",
+    )
+
+    def __init__(
+        self,
+        *,
+        raw: str,
+        issued_by: "Issuer",
+        header: Claims,
+        claims: Claims,
+        scopes: frozenset[str],
+        roles: frozenset[str],
+        tenant: str | None = None,
+        valid_from: float = float("-inf"),
+        valid_until: float = float("inf"),
+        key: "Key | None" = None,
+        keys: "KeySet | None" = None,
+    ) -> None:
+        self.raw = raw
+        self.issued_by = issued_by
+        self.header = header
+        self.claims = claims
+        self.scopes = scopes
+        self.roles = roles
+        self.tenant = tenant
+        self.valid_from = valid_from
+        self.valid_until = valid_until
+        self.key = key
+        self.keys = keys
+        self.containers = tuple(k for k, v in claims.items() if isinstance(v, dict | list))
+        # What the last rule made of it (`publish.Published`): most tokens meet one rule again.
+        self.published: tuple[object, Any] = (None, None)
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: copied(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [copied(v) for v in value]
+    return value
+
+
+@final
+class VerifiedToken:
+    """A token that was verified. Only verification makes one (in tests: `testing.verified`).
+
+    ``claims`` is a dict of this request's own: changing it changes nothing for any other.
+    """
+
+    __slots__ = ("_verified", "claims")
+
+    claims: Claims
+    _verified: Verified
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError(
+            "a VerifiedToken comes from guard.verify(...) or a guarded request; "
+            "in tests use jwtguard.testing.verified(...)"
+        )
+
+    @property
+    def header(self) -> Claims:
+        """The JOSE header, a copy."""
+        copy: Claims = copied(self._verified.header)
+        return copy
+
+    @property
+    def issuer(self) -> str:
+        """The configured name of the issuer."""
+        return self._verified.issued_by.name
+
+    @property
+    def subject(self) -> str | None:
+        """``sub`` (RFC 7519 section 4.1.2); unique only within its issuer."""
+        subject: str | None = self._verified.claims.get("sub")
+        return subject
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """(issuer, subject): what identifies somebody across issuers."""
+        return self.issuer, self.subject
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """From ``scope`` (RFC 8693 section 4.2) or ``scp``."""
+        return self._verified.scopes
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """United from the claims that the issuer's ``roles`` name."""
+        return self._verified.roles
+
+    @property
+    def tenant(self) -> str | None:
+        """Which of the issuer's ``tenants`` sent it."""
+        return self._verified.tenant
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """``exp`` in UTC, or None where the token has none."""
+        exp = self._verified.claims.get("exp")
+        return None if exp is None else datetime.fromtimestamp(exp, UTC)
+
+    @property
+    def raw(self) -> str:
+        """The token as it was sent, for calls on behalf of its owner."""
+        return self._verified.raw
+
+    def __getitem__(self, claim: str) -> Any:
+        return self.claims[claim]
+
+    def __contains__(self, claim: object) -> bool:
+        return claim in self.claims
+
+    def get(self, claim: str, default: Any = None) -> Any:
+        """The claim, or *default* where it is absent."""
+        return self.claims.get(claim, default)
+
+    def __repr__(self) -> str:
+        return f"<VerifiedToken issuer={self.issuer!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a VerifiedToken is not pickled: pass .claims, or verify again")
+
+
+_new = object.__new__
+
+
+def token_for_request(verified: Verified) -> VerifiedToken:
+    """A token for one request, with claims of its own."""
+    token: VerifiedToken = _new(VerifiedToken)
+    token._verified = verified
+    token.claims = claims = verified.claims.copy()
+    for name in verified.containers:
+        claims[name] = copied(claims[name])
+    return token
+
+
+Pairs = Sequence[tuple[str, str]]
+
+
+class Allow:
+    """Let the request through, changed as said here.
+
+    ``token`` is None where nobody was authenticated. ``remove`` holds header names (lower case,
+    with dashes) that the app must not see in any spelling, ``set`` the headers it gets instead,
+    ``variables`` what to publish beside the token, ``query`` the query to hand on (None: as it
+    is), ``remote_user`` the name for WSGI's ``REMOTE_USER``, ``subprotocol`` the WebSocket
+    subprotocol to choose where the app chooses none.
+    """
+
+    __slots__ = (
+        "query",
+        "remote_user",
+        "remove",
+        "rule",
+        "set",
+        "subprotocol",
+        "token",
+        "variables",
+    )
+
+    status = 200
+
+    def __init__(
+        self,
+        token: VerifiedToken | None,
+        rule: "Rule | None",
+        remove: frozenset[str] = frozenset(),
+        set: Pairs = (),  # noqa: A002 - the contract's name
+        variables: Mapping[str, str] | None = None,
+        remote_user: str | None = None,
+        query: str | None = None,
+        subprotocol: str | None = None,
+    ) -> None:
+        self.token = token
+        self.rule = rule
+        self.remove = remove
+        self.set = set
+        self.variables: Mapping[str, str] = variables or {}
+        self.remote_user = remote_user
+        self.query = query
+        self.subprotocol = subprotocol
+
+    def __repr__(self) -> str:
+        return f"<Allow token={self.token!r}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Send exactly this. ``error`` is None only for the answer to a CORS preflight."""
+
+    error: AuthError | None
+    status: int
+    headers: Pairs
+    body: bytes
+    ref: str = ""
+
+
+Decision = Allow | Deny
+Clock = Callable[[], float]
+"""Seconds since the epoch, like `time.time`."""

@@ -1,0 +1,244 @@
+"""Rules: which paths and methods, which credentials, issuers and requirements."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from .errors import AmbiguousTarget, Problem
+from .extractor import Bearer, Place, as_places
+from .grammar import is_token
+from .issuer import Candidates
+from .model import Request
+from .paths import OpaqueTail, Pattern, Router, check_target
+from .requirement import Requirement
+from .wording import as_list, one_of
+
+ACCESS = ("protected", "optional", "public")
+HTTPS = (False, "refuse", "redirect")
+
+
+class Rule:
+    """What it takes to reach some paths.
+
+    - ``path``: a pattern or a list of them: ``/exact``, ``/one/*/segment``, ``/item/{id}``,
+      ``/tree/**``. The first rule whose path and method match decides.
+    - ``access``: "protected" (a valid token), "optional" (a valid token or none), "public"
+      (credentials are not looked at).
+    - ``methods``: the HTTP methods it is for; all where not given. GET covers HEAD.
+    - ``credentials``: where the token may stand; ``["bearer"]`` where not given.
+    - ``issuers``: names of the issuers whose tokens count; all where not given.
+    - ``status``: 403 or 401 for a token that does not meet the requirement.
+    - ``login``: where browsers are sent instead of a 401; False switches the guard's off.
+    - ``forward``: request header -> claim, besides the guard's.
+    - ``https``: "refuse", "redirect" or False instead of the guard's ``require_https``.
+    - ``opaque_tail``: for a ``/tree/**`` that serves names of its own (files): encoded slashes,
+      ``;``, ``?``, ``#`` and empty segments pass behind the prefix.
+    - the words of `Requirement`: ``scopes any_scope roles any_role require check``.
+
+    Problems are reported by `Guard`, all at once.
+    """
+
+    def __init__(
+        self,
+        path: str | Sequence[str],
+        *,
+        access: Literal["protected", "optional", "public"] = "protected",
+        methods: str | Iterable[str] | None = None,
+        credentials: Any = None,
+        issuers: str | Sequence[str] | None = None,
+        status: Literal[401, 403] = 403,
+        login: str | Literal[False] | None = None,
+        forward: Mapping[str, str] | None = None,
+        https: Literal[False, "refuse", "redirect"] | None = None,
+        opaque_tail: bool = False,
+        **requirement: Any,
+    ) -> None:
+        self.problems: list[Problem] = []
+        self.path = path
+        self.access = access
+        self.patterns = self._read_patterns(path)
+        self.methods = self._read_methods(methods)
+        self.places: list[Place] = [Bearer()]
+        if credentials is not None:
+            self.places, problems = as_places(credentials)
+            self.problems += problems
+        self.issuers = None if issuers is None else tuple(as_list(issuers))
+        self.status = status
+        self.login = login
+        self.forward = dict(forward or {})
+        self.https = https
+        self.opaque_tail = opaque_tail
+        self.requirement = Requirement(**requirement)
+        self.problems += self.requirement.problems
+        self.problems += self._other_problems()
+
+    def __repr__(self) -> str:
+        return f"<Rule {self.text}>"
+
+    @property
+    def text(self) -> str:
+        """The patterns, as logs show them."""
+        return " ".join(pattern.text for pattern in self.patterns)
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether it asks for more than a valid token."""
+        return bool(self.requirement) or self.issuers is not None
+
+    def _read_patterns(self, path: object) -> list[Pattern]:
+        patterns = []
+        texts = as_list(path)
+        for index, text in enumerate(texts):
+            try:
+                patterns.append(Pattern(text))
+            except ValueError as error:
+                where = "path" if isinstance(path, str) else f"path[{index}]"
+                self.problems.append((where, str(error)))
+        if not texts:
+            self.problems.append(("path", "is empty; a rule is for a path or a list of paths"))
+        return patterns
+
+    def _read_methods(self, methods: object) -> frozenset[str] | None:
+        if methods is None:
+            return None
+        names = as_list(methods)
+        if not names:
+            self.problems.append(("methods", "is empty; leave it out for all methods"))
+        for name in names:
+            if not isinstance(name, str) or not is_token(name):
+                self.problems.append(("methods", f"{name!r} is not an HTTP method"))
+                return None
+        found = {name.upper() for name in names}
+        # RFC 9110 section 9.3.2: HEAD is GET without the content.
+        return frozenset(found | {"HEAD"} if "GET" in found else found)
+
+    def _other_problems(self) -> Iterable[Problem]:
+        if self.access not in ACCESS:
+            yield "access", one_of(self.access, ACCESS)
+        if self.access == "public" and self.requirement:
+            yield (
+                "access",
+                "is 'public', so nobody's token is looked at; remove "
+                f"{self.requirement} or make it 'protected'",
+            )
+        if self.issuers is not None and not self.issuers:
+            yield "issuers", "is empty; leave it out for all issuers"
+        if self.status not in (401, 403):
+            yield "status", f"is 401 or 403; found {self.status!r}"
+        if self.https is not None and self.https not in HTTPS:
+            yield "https", one_of(self.https, HTTPS)
+        if not isinstance(self.opaque_tail, bool):
+            yield "opaque_tail", f"is true or false; found {self.opaque_tail!r}"
+        elif self.opaque_tail and not all(pattern.is_tree for pattern in self.patterns):
+            yield "opaque_tail", "is for patterns that end in '/**'"
+        for pattern in self.patterns:
+            missing = self.requirement.parameter_names - set(pattern.names)
+            for name in sorted(missing):
+                yield "require", f"compares with the path's {{{name}}}, which {pattern.text} lacks"
+
+
+class BoundRule:
+    """A rule in its place in a guard, with everything about it worked out."""
+
+    __slots__ = (
+        "access",
+        "ambient",
+        "candidates",
+        "explicit",
+        "forward",
+        "https",
+        "label",
+        "login",
+        "removed",
+        "requirement",
+        "rule",
+    )
+
+    def __init__(
+        self,
+        rule: Rule,
+        index: int | None,
+        candidates: Candidates,
+        forward: Mapping[str, str],
+        login: str | None,
+        https: Literal[False, "refuse", "redirect"],
+        strip_credentials: bool,
+    ) -> None:
+        self.rule = rule
+        self.access = rule.access
+        # How logs name it: its number and patterns; the closing rule has no number.
+        self.label = f"{'closing' if index is None else index}:{rule.text}"
+        self.candidates = candidates
+        self.explicit = tuple(place for place in rule.places if not place.ambient)
+        self.ambient = tuple(place for place in rule.places if place.ambient)
+        self.removed = tuple(
+            place
+            for place in rule.places
+            if rule.access != "public" and (strip_credentials or place.always_removed)
+        )
+        self.requirement = rule.requirement or None
+        self.forward = forward
+        # A rule that answers 401 to a valid token must not send its bearer to log in again.
+        self.login = None if rule.status == 401 else login
+        self.https = https
+
+
+class Entry:
+    """A pattern of a rule, in the router."""
+
+    __slots__ = ("bound", "methods", "order", "pattern")
+
+    def __init__(self, order: int, bound: BoundRule, pattern: Pattern) -> None:
+        self.order = order
+        self.bound = bound
+        self.pattern = pattern
+        self.methods = bound.rule.methods
+
+
+class Policy:
+    """Rules in order, closed by one that wants a valid token for everything else.
+
+    ``uncovered`` stands for the closing rule where it refuses because of the method.
+    """
+
+    __slots__ = ("_opaque", "closing", "router", "rules", "uncovered")
+
+    def __init__(
+        self, rules: Sequence[BoundRule], closing: BoundRule, uncovered: BoundRule
+    ) -> None:
+        self.rules = tuple(rules)
+        self.closing = closing
+        self.uncovered = uncovered
+        self.router: Router[Entry] = Router()
+        self._opaque: list[OpaqueTail] = []
+        for order, bound in enumerate(rules):
+            for pattern in bound.rule.patterns:
+                self.router.add(pattern, Entry(order, bound, pattern))
+                if bound.rule.opaque_tail:
+                    self._opaque.append(OpaqueTail(pattern))
+
+    def check(self, request: Request) -> None:
+        """The target and method have one reading only. Raises AmbiguousTarget (400)."""
+        check_target(request.path, request.raw_path, self._opaque)
+        if request.method not in _USUAL_METHODS and not is_token(request.method):
+            raise AmbiguousTarget("malformed_method", found=request.method)
+
+    def choose(self, path: str, method: str) -> tuple[BoundRule, Pattern | None]:
+        """The first rule that matches, and by which pattern.
+
+        Where rules name this path for other methods only and one of them asks for more than a
+        valid token, that is `uncovered`: whoever wrote ``methods`` did not mean to open the rest.
+        """
+        best: Entry | None = None
+        passed_over = False
+        for entry in self.router.find(path):
+            if entry.methods is None or method in entry.methods:
+                if best is None or entry.order < best.order:
+                    best = entry
+            elif entry.bound.rule.asks_more:
+                passed_over = True
+        if best is not None:
+            return best.bound, best.pattern
+        return (self.uncovered if passed_over else self.closing), None
+
+
+_USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,26 @@
+"""How configuration is read: one value or many, and what to say about a wrong word."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+
+def as_list(value: Any) -> list[Any]:
+    """A plain string where a list may stand is one value."""
+    if value is None:
+        return []
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """'; did you mean "x"?' or nothing."""
+    close = get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def one_of(word: object, known: Sequence[object]) -> str:
+    """What to write instead of *word*."""
+    names = [k for k in known if isinstance(k, str)]
+    return f"{word!r} is not one of {', '.join(map(repr, known))}{did_you_mean(word, names)}"

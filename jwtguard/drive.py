@@ -1,0 +1,58 @@
+"""Run a flow: the only place where waiting is spelled out twice, without and with an event loop."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from .core.errors import FetchError
+from .core.model import Fetch, Fetched, Flow
+
+T = TypeVar("T")
+
+FetchSync = Callable[[Fetch], Fetched]
+FetchAsync = Callable[[Fetch], Awaitable[Fetched]]
+
+
+def no_transport(fetch: Fetch) -> Fetched:
+    """The answer where nobody gave a way to make HTTP exchanges."""
+    raise FetchError(f"no transport to ask {fetch.url}: pass fetch=…")
+
+
+async def no_async_transport(fetch: Fetch) -> Fetched:
+    """The same for the event loop."""
+    return no_transport(fetch)
+
+
+def run(flow: Flow[T], fetch: FetchSync = no_transport) -> T:
+    """Run *flow*, making each exchange it asks for with *fetch*, which raises FetchError."""
+    try:
+        wanted = next(flow)
+        while True:
+            try:
+                answer = fetch(wanted)
+            except FetchError as error:
+                wanted = flow.throw(error)
+            else:
+                wanted = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()
+
+
+async def arun(flow: Flow[T], fetch: FetchAsync = no_async_transport) -> T:
+    """The same on an event loop; a cancelled task closes the flow."""
+    try:
+        wanted = next(flow)
+        while True:
+            try:
+                answer = await fetch(wanted)
+            except FetchError as error:
+                wanted = flow.throw(error)
+            else:
+                wanted = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()

@@ -1,0 +1,35 @@
+"""Which protocol an app speaks, so that a door can say at once that it is the wrong one."""
+
+import inspect
+from typing import Literal
+
+from .core.errors import ConfigurationError
+
+
+def protocol_of(app: object) -> Literal["wsgi", "asgi"] | None:
+    """The protocol of *app*, or None where it cannot be told."""
+    call = app if inspect.isroutine(app) else getattr(app, "__call__", None)  # noqa: B004
+    if inspect.iscoroutinefunction(call):
+        return "asgi"
+    try:
+        parameters = inspect.signature(call).parameters.values() if call else ()
+    except (ValueError, TypeError):
+        return None
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        return None
+    wanted = [p for p in parameters if p.default is p.empty]
+    return {2: "wsgi", 3: "asgi"}.get(len(wanted))  # type: ignore[return-value]
+
+
+def expect(app: object, protocol: Literal["wsgi", "asgi"]) -> None:
+    """Raises ConfigurationError where *app* speaks the other protocol."""
+    found = protocol_of(app)
+    if found is not None and found != protocol:
+        raise wrong_door(found)
+
+
+def wrong_door(found: str) -> ConfigurationError:
+    """What to import instead."""
+    return ConfigurationError(
+        f"this is an {found.upper()} app: use `from jwtguard.{found} import GuardMiddleware`"
+    )

@@ -1,0 +1,158 @@
+"""The WSGI door (PEP 3333): ``app = GuardMiddleware(app, guard)``."""
+
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from . import drive
+from .core.model import Allow, Deny, Pairs, Request
+from .guard import Guard
+from .interface import expect, wrong_door
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class GuardMiddleware:
+    """Judges every request before *app* sees it.
+
+    On success ``environ`` holds ``jwtguard.token`` (a `VerifiedToken`, or None where nobody was
+    authenticated) and ``jwtguard.claims``. *fetch* makes the HTTP exchanges that a key source
+    asks for: ``Fetch -> Fetched``, raising `errors.FetchError`.
+    """
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        guard: Guard,
+        *,
+        fetch: drive.FetchSync | None = None,
+    ) -> None:
+        expect(app, "wsgi")
+        self.app = app
+        self.guard = guard
+        self._fetch = fetch or drive.no_transport
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse", *too_many: object
+    ) -> Iterable[bytes]:
+        """Judge one request."""
+        if too_many:
+            raise wrong_door("asgi")
+        guard = self.guard
+        decision = guard.judge(_request(environ))
+        if not isinstance(decision, Allow | Deny):
+            decision = drive.run(decision, self._fetch)
+        if isinstance(decision, Deny):
+            start_response(_status_line(decision.status), list(decision.headers))
+            return [decision.body]
+        _publish(environ, decision)
+        if guard.response_headers:
+            start_response = _completing(start_response, guard.response_headers)
+        return self.app(environ, start_response)
+
+
+class EnvironHeaders:
+    """Request headers in a WSGI environ; a server has joined fields of one name with commas."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: "WSGIEnvironment") -> None:
+        self._environ = environ
+
+    def get_all(self, name: str) -> Sequence[str]:
+        """The value under *name*, if there is one."""
+        value = self._environ.get(_key(name))
+        return () if value is None else (value,)
+
+
+# The names that are asked for are the core's and the configuration's: a bounded number.
+_keys: dict[str, str] = {}
+
+
+def _key(name: str) -> str:
+    key = _keys.get(name)
+    if key is None:
+        key = _keys[name] = f"HTTP_{name.upper().replace('-', '_')}"
+    return key
+
+
+def _request(environ: "WSGIEnvironment") -> Request:
+    get = environ.get
+    path = get("PATH_INFO") or "/"
+    return Request(
+        environ["REQUEST_METHOD"],
+        path if path.isascii() else _utf8(path),
+        raw_path=get("RAW_URI") or get("REQUEST_URI"),
+        query=get("QUERY_STRING") or "",
+        headers=EnvironHeaders(environ),
+        scheme=get("wsgi.url_scheme", "http"),
+        client=get("REMOTE_ADDR"),
+        websocket=(get("HTTP_UPGRADE") or "").lower() == "websocket",
+        mount=get("SCRIPT_NAME") or "",
+    )
+
+
+def _utf8(text: str) -> str:
+    """PEP 3333 hands over bytes as latin-1; what is not UTF-8 stays visible to the path check."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _latin1(text: str) -> str:
+    """The other way round: UTF-8 bytes as PEP 3333 wants to see them."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
+    token = allow.token
+    pop = environ.pop
+    if token is None or "jwtguard.token" in environ:
+        # Nobody was authenticated here, or another guard in front published somebody else.
+        for key in [key for key in environ if key.startswith("jwt_")]:
+            del environ[key]
+    environ["jwtguard.token"] = token
+    pop("REMOTE_USER", None)
+    if token is None:
+        environ["jwtguard.claims"] = {}
+        pop("AUTH_TYPE", None)
+    else:
+        environ["jwtguard.claims"] = token.claims
+        environ["AUTH_TYPE"] = "Bearer"
+        if allow.remote_user is not None:
+            environ["REMOTE_USER"] = _latin1(allow.remote_user)
+        environ.update(allow.variables)
+    for name in allow.remove:
+        pop(_key(name), None)
+    for name, value in allow.set:
+        environ[_key(name)] = _latin1(value)
+    if allow.query is not None:
+        _replace_query(environ, allow.query)
+
+
+def _replace_query(environ: "WSGIEnvironment", query: str) -> None:
+    environ["QUERY_STRING"] = query
+    for key in ("RAW_URI", "REQUEST_URI"):  # they hold the query too
+        if key in environ:
+            path = environ[key].partition("?")[0]
+            environ[key] = f"{path}?{query}" if query else path
+
+
+def _status_line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
+def _completing(start_response: "StartResponse", missing: Pairs) -> "StartResponse":
+    """A start_response that adds the headers the app did not set."""
+
+    def complete(
+        status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        given = {name.lower() for name, _ in headers}
+        headers = [*headers, *((n, v) for n, v in missing if n.lower() not in given)]
+        return (
+            start_response(status, headers, exc_info)
+            if exc_info
+            else start_response(status, headers)
+        )
+
+    return complete

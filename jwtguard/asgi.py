@@ -1,6 +1,7 @@
 """The ASGI door: ``app = GuardMiddleware(app, guard)``, for http and websocket."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from . import drive
@@ -52,7 +53,7 @@ class GuardMiddleware:
             # The ASGI specification asks for an exception where a type is not understood.
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
-        decision = guard.judge(_request(scope, kind))
+        decision = guard.judge(ScopeRequest(scope))
         if not isinstance(decision, Allow | Deny):
             decision = await drive.arun(decision, self._fetch)
         if isinstance(decision, Deny):
@@ -80,29 +81,41 @@ class ScopeHeaders:
         return [value.decode("latin-1") for key, value in self._headers if key == wanted]
 
 
-def _request(scope: Scope, kind: str) -> Request:
-    get = scope.get
-    path: str = scope["path"]
-    mount: str = get("root_path") or ""
-    if mount:
-        path = _below(path, mount)
-    raw_path: bytes | None = get("raw_path")
-    client = get("client")
-    headers: RawHeaders = scope["headers"]
-    websocket = kind == "websocket"
-    if websocket and get("subprotocols"):
-        headers = _with_subprotocols(headers, scope["subprotocols"])
-    return Request(
-        "GET" if websocket else scope["method"],
-        path,
-        raw_path=None if raw_path is None else raw_path.decode("latin-1"),
-        query=get("query_string", b"").decode("latin-1"),
-        headers=ScopeHeaders(headers),
-        scheme=get("scheme", "http"),
-        client=client[0] if client else None,
-        websocket=websocket,
-        mount=mount,
-    )
+class ScopeRequest(Request):
+    """A request that reads of its scope only what somebody asks for."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        mount = scope.get("root_path")
+        path: str = scope["path"]
+        self.path = _below(path, mount) if mount else path
+        raw_path: bytes | None = scope.get("raw_path")
+        self.raw_path = None if raw_path is None else raw_path.decode("latin-1")
+        headers: RawHeaders = scope["headers"]
+        if scope["type"] == "websocket":
+            self.websocket = True
+            self.method = "GET"
+            headers = _with_subprotocols(headers, scope.get("subprotocols") or ())
+        else:
+            self.websocket = False
+            self.method = scope["method"]
+        self.headers = ScopeHeaders(headers)
+
+    def __getattr__(self, name: str) -> Any:
+        read = _LATER.get(name)
+        if read is None:
+            raise AttributeError(name)
+        return read(self._scope)
+
+
+_LATER: dict[str, Callable[[Scope], str | None]] = {
+    "query": lambda scope: (scope.get("query_string") or b"").decode("latin-1"),
+    "scheme": lambda scope: scope.get("scheme") or "http",
+    "client": lambda scope: scope["client"][0] if scope.get("client") else None,
+    "mount": lambda scope: scope.get("root_path") or "",
+}
 
 
 def _below(path: str, mount: str) -> str:
@@ -116,26 +129,30 @@ def _below(path: str, mount: str) -> str:
 
 def _with_subprotocols(headers: RawHeaders, offered: Sequence[str]) -> RawHeaders:
     """The offer as a header field, where a server hands it over parsed only."""
-    if any(name == b"sec-websocket-protocol" for name, _ in headers):
+    if not offered or any(name == b"sec-websocket-protocol" for name, _ in headers):
         return headers
     return [*headers, (b"sec-websocket-protocol", ", ".join(offered).encode("latin-1"))]
 
 
-_normal_names: dict[bytes, str] = {}
-_MAX_NAMES = 1024
-_MAX_NAME = 64  # bytes
+class _Removed(dict[bytes, bool]):
+    """Whether a header field's name is one of these in any spelling that frameworks confuse.
+
+    The spellings seen are remembered, at most 1,024 of at most 64 bytes: clients invent names.
+    """
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    def __missing__(self, name: bytes) -> bool:
+        found = name.decode("latin-1").lower().replace("_", "-") in self._names
+        if len(name) <= 64:
+            if len(self) >= 1024:
+                self.clear()
+            self[name] = found
+        return found
 
 
-def _normal(name: bytes) -> str:
-    """The name in the spelling of `Allow.remove`: what frameworks take for the same header."""
-    known = _normal_names.get(name)
-    if known is None:
-        known = name.decode("latin-1").lower().replace("_", "-")
-        if len(name) <= _MAX_NAME:
-            if len(_normal_names) >= _MAX_NAMES:  # clients may invent names
-                _normal_names.clear()
-            _normal_names[name] = known
-    return known
+_removed = lru_cache(maxsize=256)(_Removed)
 
 
 def _published(given: Scope, allow: Allow) -> Scope:
@@ -152,7 +169,8 @@ def _published(given: Scope, allow: Allow) -> Scope:
         scope.update(allow.variables)
     remove = allow.remove
     if remove:
-        kept = [header for header in scope["headers"] if _normal(header[0]) not in remove]
+        removed = _removed(remove)
+        kept = [header for header in scope["headers"] if not removed[header[0]]]
         kept += [(name.lower().encode(), value.encode()) for name, value in allow.set]
         scope["headers"] = kept
     if allow.query is not None:

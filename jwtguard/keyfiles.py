@@ -16,7 +16,6 @@ from pathlib import Path
 from .core import keyloader
 from .core.errors import Problem
 from .core.keyloader import KeySet, Loaded
-from .core.model import Flow
 
 log = logging.getLogger("jwtguard.keys")
 
@@ -28,8 +27,6 @@ _Version = tuple[int, int, int]
 
 class KeyFile:
     """A key source over one file, read again when it changes (mtime, size or inode)."""
-
-    local = True
 
     def __init__(
         self,
@@ -80,11 +77,6 @@ class KeyFile:
         elif keys.keys != self._keys.keys:
             log.info("key file %s changed: %d keys", self.path, len(keys))
             self._keys = keys
-
-    def lookup(self, algorithm: str, kid: str | None) -> Flow[KeySet]:
-        """The same as :meth:`current`: there is nobody to ask."""
-        return self.current()
-        yield  # what makes this a flow
 
     def __repr__(self) -> str:
         return f"<KeyFile {self.path}>"

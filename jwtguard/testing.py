@@ -17,7 +17,7 @@ from .core.algorithms import ALGORITHMS
 from .core.claims import Claims
 from .core.issuer import Issuer
 from .core.keyloader import JWKSet, KeySet, LocalKeys
-from .core.model import Clock, Flow, Verified, VerifiedToken, token_for_request
+from .core.model import Clock, Verified, VerifiedToken, token_for_request
 from .core.wording import as_list
 
 __all__ = ["FakeIssuer", "verified"]
@@ -199,7 +199,6 @@ class FakeIssuer:
 class _Following:
     """A key source that always has the fake issuer's keys of the moment."""
 
-    local = True
     problems = ()
 
     def __init__(self, issuer: FakeIssuer) -> None:
@@ -207,10 +206,6 @@ class _Following:
 
     def current(self) -> KeySet:
         return self._issuer._source.current()
-
-    def lookup(self, algorithm: str, kid: str | None) -> Flow[KeySet]:
-        return self.current()
-        yield  # what makes this a flow
 
 
 def verified(issuer: str = "test", /, **claims: Any) -> VerifiedToken:

@@ -1,6 +1,7 @@
 """The WSGI door (PEP 3333): ``app = GuardMiddleware(app, guard)``."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class GuardMiddleware:
         if too_many:
             raise wrong_door("asgi")
         guard = self.guard
-        decision = guard.judge(_request(environ))
+        decision = guard.judge(EnvironRequest(environ))
         if not isinstance(decision, Allow | Deny):
             decision = drive.run(decision, self._fetch)
         if isinstance(decision, Deny):
@@ -62,35 +63,50 @@ class EnvironHeaders:
 
     def get_all(self, name: str) -> Sequence[str]:
         """The value under *name*, if there is one."""
-        value = self._environ.get(_key(name))
-        return () if value is None else (value,)
+        key = _key(name)
+        return (self._environ[key],) if key in self._environ else ()
 
 
-# The names that are asked for are the core's and the configuration's: a bounded number.
-_keys: dict[str, str] = {}
-
-
+@lru_cache(maxsize=256)  # asked for by the core and the configuration, never by a client
 def _key(name: str) -> str:
-    key = _keys.get(name)
-    if key is None:
-        key = _keys[name] = f"HTTP_{name.upper().replace('-', '_')}"
-    return key
+    return f"HTTP_{name.upper().replace('-', '_')}"
 
 
-def _request(environ: "WSGIEnvironment") -> Request:
-    get = environ.get
-    path = get("PATH_INFO") or "/"
-    return Request(
-        environ["REQUEST_METHOD"],
-        path if path.isascii() else _utf8(path),
-        raw_path=get("RAW_URI") or get("REQUEST_URI"),
-        query=get("QUERY_STRING") or "",
-        headers=EnvironHeaders(environ),
-        scheme=get("wsgi.url_scheme", "http"),
-        client=get("REMOTE_ADDR"),
-        websocket=(get("HTTP_UPGRADE") or "").lower() == "websocket",
-        mount=get("SCRIPT_NAME") or "",
-    )
+@lru_cache(maxsize=256)
+def _keys(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(map(_key, names))
+
+
+class EnvironRequest(Request):
+    """A request that reads of its environ only what somebody asks for."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: "WSGIEnvironment") -> None:
+        get = environ.get
+        path = get("PATH_INFO") or "/"
+        self._environ = environ
+        self.method = environ["REQUEST_METHOD"]
+        self.path = path if path.isascii() else _utf8(path)
+        self.raw_path = get("RAW_URI") or get("REQUEST_URI")
+        self.headers = EnvironHeaders(environ)
+        self.websocket = "HTTP_UPGRADE" in environ and (
+            environ["HTTP_UPGRADE"].lower() == "websocket"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        key = _LATER.get(name)
+        if key is None:
+            raise AttributeError(name)
+        return self._environ.get(key) or ""
+
+
+_LATER = {
+    "query": "QUERY_STRING",
+    "scheme": "wsgi.url_scheme",
+    "client": "REMOTE_ADDR",
+    "mount": "SCRIPT_NAME",
+}
 
 
 def _utf8(text: str) -> str:
@@ -100,7 +116,7 @@ def _utf8(text: str) -> str:
 
 def _latin1(text: str) -> str:
     """The other way round: UTF-8 bytes as PEP 3333 wants to see them."""
-    return text if text.isascii() else text.encode().decode("latin-1")
+    return text.encode().decode("latin-1")
 
 
 def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
@@ -119,12 +135,13 @@ def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
         environ["jwtguard.claims"] = token.claims
         environ["AUTH_TYPE"] = "Bearer"
         if allow.remote_user is not None:
-            environ["REMOTE_USER"] = _latin1(allow.remote_user)
+            user = allow.remote_user
+            environ["REMOTE_USER"] = user if user.isascii() else _latin1(user)
         environ.update(allow.variables)
-    for name in allow.remove:
-        pop(_key(name), None)
+    for key in _keys(allow.remove):
+        pop(key, None)
     for name, value in allow.set:
-        environ[_key(name)] = _latin1(value)
+        environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:
         _replace_query(environ, allow.query)
 

@@ -14,23 +14,27 @@ from .errors import (
     TokenNotYetValid,
     TokenTooOld,
 )
-from .model import Claims
+
+Claims = dict[str, Any]
+"""A JSON object: the claims of a token, or its JOSE header."""
 
 MAX_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime knows
 
-_TIMES = ("exp", "nbf", "iat")
-_TEXTS = ("iss", "sub", "jti")
+Times = tuple[float | None, float | None, float | None]
+"""``exp``, ``nbf`` and ``iat``; None where absent."""
+
+_NUMBERS = frozenset({int, float})
 
 
-def check_types(claims: Claims) -> None:
+def check_types(claims: Claims) -> Times:
     """Registered claims have their RFC 7519 type where present. Raises ClaimMismatch."""
-    for name in _TIMES:
+    for name in ("exp", "nbf", "iat"):
         if name in claims:
             value = claims[name]
             # type() and not isinstance(): True is an int. NaN fails both comparisons.
-            if type(value) not in (int, float) or not 0 <= value <= MAX_TIME:
+            if type(value) not in _NUMBERS or not 0 <= value <= MAX_TIME:
                 raise ClaimMismatch(name, "claim_type", found=value, want="seconds since 1970")
-    for name in _TEXTS:
+    for name in ("iss", "sub", "jti"):
         if name in claims and type(claims[name]) is not str:
             raise ClaimMismatch(name, "claim_type", found=claims[name], want="a string")
     audience = claims.get("aud", "")
@@ -38,6 +42,7 @@ def check_types(claims: Claims) -> None:
         type(audience) is list and all(type(one) is str for one in audience)
     ):
         raise ClaimMismatch("aud", "claim_type", found=audience, want="a string or strings")
+    return claims.get("exp"), claims.get("nbf"), claims.get("iat")
 
 
 def check_audience(claims: Claims, wanted: frozenset[str]) -> None:
@@ -70,37 +75,32 @@ def _near_miss(found: Iterable[str], wanted: Iterable[str]) -> str | None:
     return None
 
 
-def valid_period(claims: Claims, leeway: float, max_age: float | None) -> tuple[float, float]:
-    """From when until when the token is valid: ``from <= now < until``, in seconds."""
+def check_times(
+    times: Times, now: float, leeway: float, max_age: float | None
+) -> tuple[float, float]:
+    """The token is valid *now*. Returns from when until when: ``from <= now < until``."""
+    exp, nbf, iat = times
     start, end = float("-inf"), float("inf")
-    if "exp" in claims:
-        end = claims["exp"] + leeway
-    if "nbf" in claims:
-        start = claims["nbf"] - leeway
-    if "iat" in claims:
-        start = max(start, claims["iat"] - leeway)
+    if exp is not None:
+        end = exp + leeway
+        if now >= end:
+            raise TokenExpired("exp", found=exp, want=f"> {now:.0f}", hint=_ago(now - exp))
+    if nbf is not None:
+        start = nbf - leeway
+        if now < start:
+            raise TokenNotYetValid("nbf", found=nbf, want=f"<= {now:.0f}", hint=_ahead(nbf - now))
+    if iat is not None:
+        if now < iat - leeway:
+            raise TokenNotYetValid(
+                "iat", "issued_in_future", found=iat, want=f"<= {now:.0f}", hint=_ahead(iat - now)
+            )
+        start = max(start, iat - leeway)
         if max_age is not None:
-            end = min(end, claims["iat"] + max_age + leeway)
+            end = min(end, iat + max_age + leeway)
+            if now >= end:
+                want = f"max_age {max_age:g} s"
+                raise TokenTooOld("iat", found=iat, want=want, hint=_ago(now - iat))
     return start, end
-
-
-def check_times(claims: Claims, now: float, leeway: float, max_age: float | None) -> None:
-    """The token is valid *now*. Raises the error that says what is wrong."""
-    start, end = valid_period(claims, leeway, max_age)
-    if start <= now < end:
-        return
-    exp, nbf, iat = (claims.get(name) for name in _TIMES)
-    if exp is not None and now >= exp + leeway:
-        raise TokenExpired("exp", found=exp, want=f"> {now:.0f}", hint=_ago(now - exp))
-    if nbf is not None and now < nbf - leeway:
-        raise TokenNotYetValid("nbf", found=nbf, want=f"<= {now:.0f}", hint=_ahead(nbf - now))
-    if iat is not None and now < iat - leeway:
-        raise TokenNotYetValid(
-            "iat", "issued_in_future", found=iat, want=f"<= {now:.0f}", hint=_ahead(iat - now)
-        )
-    assert iat is not None
-    assert max_age is not None
-    raise TokenTooOld("iat", found=iat, want=f"max_age {max_age:g} s", hint=_ago(now - iat))
 
 
 def _ago(seconds: float) -> str:

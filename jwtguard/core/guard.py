@@ -29,12 +29,13 @@ from .errors import (
     HttpsRequired,
     InvalidRequest,
     InvalidToken,
+    MalformedToken,
     MethodNotCovered,
     MissingCredentials,
     Problem,
     Unavailable,
 )
-from .extractor import Edits, FromQuery, read_one
+from .extractor import Bearer, Edits, FromQuery, read_one
 from .issuer import Candidates, Issuer
 from .model import (
     Allow,
@@ -178,7 +179,11 @@ class Guard:
         if requirement is not None and requirement.problems:
             raise ConfigurationError(requirement.problems)
         try:
-            token = token_for_request((yield from self.verifier.verify_flow(raw, candidates)))
+            known = self.verifier.recall(raw, candidates)
+            if known is None:
+                verified = self.verifier.verify(raw, candidates)
+                known = verified if isinstance(verified, Verified) else (yield from verified)
+            token = token_for_request(known)
             if requirement is not None:
                 requirement.authorize(token, Request("GET", "/"), {})
         except AuthError:
@@ -200,74 +205,72 @@ class Guard:
         """The decision at once, or the flow that leads to it where a token must be verified."""
         bound: BoundRule | None = None
         raw: str | None = None
+        from_cookie = False
         try:
-            self.policy.check(request)
-            method = "GET" if request.websocket else request.method.upper()
-            if (
-                method == "OPTIONS"
-                and self._preflight != "judge"
-                and (answer := self._answer_preflight(request, method))
-            ):
-                return answer
-            bound, pattern = self.policy.choose(request.path, method)
+            bound, pattern, method = self.policy.route(request)
+            if method == "OPTIONS" and self._preflight != "judge":
+                answer = self._answer_preflight(request, method)
+                if answer is not None:
+                    return answer
             if bound.https and request.scheme in ("http", "ws"):
                 raise HttpsRequired
             if bound.access == "public":
                 return Allow(None, bound.rule, self._forward_names)
             if bound is self.policy.uncovered:
                 raise MethodNotCovered(found=method)
-            raw = read_one(bound.explicit, request)
-            from_cookie = False
+            if bound.is_plain:
+                # What stands there need not be a token68; one that is a JWT is. See _refuse.
+                raw = Bearer.glance(request)
+            if raw is None:
+                raw = read_one(bound.explicit, request)
             if raw is None and bound.ambient:
-                raw, from_cookie = self._read_cookie(request, bound, method)
+                raw = self._read_cookie(request, bound, method)
+                from_cookie = True
             if raw is None:
                 if bound.access == "optional":
                     return self._allow(request, bound, None)
                 raise MissingCredentials
             known = self.verifier.recall(raw, bound.candidates)
             if known is None:
-                return self._verify_then_settle(request, bound, pattern, raw, from_cookie)
+                verified = self.verifier.verify(raw, bound.candidates)
+                if not isinstance(verified, Verified):
+                    return self._wait(verified, request, bound, pattern, raw, from_cookie)
+                known = verified
             return self._settle(request, bound, pattern, known)
         except AuthError as error:
-            return self._refuse(error, request, bound, raw)
+            return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
             return self._refuse(_unexpected(error), request, bound, raw)
 
-    def _read_cookie(
-        self, request: Request, bound: BoundRule, method: str
-    ) -> tuple[str | None, bool]:
-        try:
-            raw = read_one(bound.ambient, request)
-        except InvalidRequest as error:
-            if bound.access != "optional":
-                raise
-            self._ignore(error, request, bound, None)
-            return None, True
-        if raw is not None:
-            check_same_site(request, method, self._origins)
-        return raw, True
-
-    def _verify_then_settle(
+    def _wait(
         self,
+        verifying: Flow[Verified],
         request: Request,
         bound: BoundRule,
         pattern: Pattern | None,
         raw: str,
         from_cookie: bool,
     ) -> Flow[Decision]:
+        """The rest of `judge` for a token whose key must be asked for."""
         try:
-            known = yield from self.verifier.verify_flow(raw, bound.candidates)
+            known = yield from verifying
             return self._settle(request, bound, pattern, known)
-        except InvalidToken as error:
-            if from_cookie and bound.access == "optional":
-                # Nobody chose to send it, and an old cookie must not lock people out.
-                self._ignore(error, request, bound, raw)
-                return self._allow(request, bound, None)
-            return self._refuse(error, request, bound, raw)
         except AuthError as error:
-            return self._refuse(error, request, bound, raw)
+            return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
             return self._refuse(_unexpected(error), request, bound, raw)
+
+    def _read_cookie(self, request: Request, bound: BoundRule, method: str) -> str | None:
+        try:
+            raw = read_one(bound.ambient, request)
+        except InvalidRequest as error:
+            if bound.access != "optional":
+                raise
+            self._report(error, request, "-", bound, None, logging.DEBUG)
+            return None
+        if raw is not None:
+            check_same_site(request, method, self._origins)
+        return raw
 
     def _settle(
         self, request: Request, bound: BoundRule, pattern: Pattern | None, known: Verified
@@ -293,30 +296,20 @@ class Guard:
         known: Verified | None,
         token: VerifiedToken | None = None,
     ) -> Allow:
-        published = _NOTHING if known is None else self._published(known, bound)
-        if not bound.removed:
-            return Allow(
-                token,
-                bound.rule,
-                self._forward_names,
-                published.headers,
-                published.variables,
-                published.remote_user,
-            )
-        edits = Edits()
-        for place in bound.removed:
-            place.remove(request, edits)
-        kept = [(name, value) for name, value in edits.headers.items() if value is not None]
-        return Allow(
-            token,
-            bound.rule,
-            self._forward_names.union(edits.headers),
-            (*published.headers, *kept),
-            published.variables,
-            published.remote_user,
-            edits.query,
-            edits.subprotocol,
+        headers, variables, remote_user = (
+            _NOTHING if known is None else self._published(known, bound)
         )
+        allow = Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
+        if bound.removed:
+            edits = Edits()
+            for place in bound.removed:
+                place.remove(request, edits)
+            kept = [(name, value) for name, value in edits.headers.items() if value is not None]
+            allow.remove = self._forward_names.union(edits.headers)
+            allow.set = (*headers, *kept)
+            allow.query = edits.query
+            allow.subprotocol = edits.subprotocol
+        return allow
 
     def _published(self, known: Verified, bound: BoundRule) -> Published:
         rule, published = known.published
@@ -351,11 +344,6 @@ class Guard:
         given = {name.lower() for name, _ in headers}
         return (*headers, *(h for h in self.response_headers if h[0].lower() not in given))
 
-    def _ignore(
-        self, error: AuthError, request: Request, bound: BoundRule, raw: str | None
-    ) -> None:
-        self._report(error, request, "-", bound, raw, logging.DEBUG)
-
     @staticmethod
     def _report(
         error: AuthError,
@@ -368,8 +356,20 @@ class Guard:
         refused.report(error, request, ref, bound.label if bound else None, raw, level)
 
     def _refuse(
-        self, error: AuthError, request: Request, bound: BoundRule | None, raw: str | None
-    ) -> Deny:
+        self,
+        error: AuthError,
+        request: Request,
+        bound: BoundRule | None,
+        raw: str | None,
+        from_cookie: bool = False,
+    ) -> Decision:
+        if bound is not None and isinstance(error, InvalidToken):
+            if from_cookie and bound.access == "optional":
+                # Nobody chose to send it, and an old cookie must not lock people out.
+                self._report(error, request, "-", bound, raw, logging.DEBUG)
+                return self._allow(request, bound, None)
+            if isinstance(error, MalformedToken):
+                error = _worse(error, request, bound)
         ref = secrets.token_hex(4)
         self._report(error, request, ref, bound, raw)
         origin = self._listed_origin(request)
@@ -439,6 +439,15 @@ def _carries_credentials(request: Request, bound: BoundRule) -> bool:
         return read_one((*bound.explicit, *bound.ambient), request) is not None
     except InvalidRequest:
         return True
+
+
+def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:
+    """What is no token68 is no credentials of the scheme: 400, not 401 (RFC 6750 section 3.1)."""
+    try:
+        read_one(bound.explicit, request)
+    except InvalidRequest as worse:
+        return worse
+    return error
 
 
 def _unexpected(error: Exception) -> Unavailable:

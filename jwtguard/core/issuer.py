@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from .algorithms import ALGORITHMS
+from .claims import Claims
 from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
 from .jose import Jws
-from .keyloader import AnyKeys, as_source
-from .model import Claims
+from .keyloader import AnyKeys, RemoteKeySource, as_source
 from .wording import as_list, did_you_mean
 
 DEFAULT_ROLES = ("roles", "role", "/realm_access/roles")
@@ -53,6 +53,7 @@ class Issuer:
         self.audience = None if audience is None else frozenset(as_list(audience))
         self.algorithms = tuple(as_list(algorithms))
         self.source = as_source(keys)
+        self.remote = self.source if isinstance(self.source, RemoteKeySource) else None
         self.typ = typ
         self.types = DEFAULT_TYPES if typ is None else frozenset({_normal_type(typ)})
         self.required_claims = tuple(as_list(required_claims))
@@ -148,7 +149,7 @@ class Issuer:
             yield f"keys{where}" if where.startswith("[") else f"keys.{where}", what
         if broken:
             return
-        if self.source.local:
+        if not self.remote:
             yield from self._unserved()
         elif any(ALGORITHMS[name].symmetric for name in self.algorithms):
             yield (

@@ -11,8 +11,8 @@ from binascii import a2b_base64
 from math import isinf
 from typing import Any, NoReturn
 
+from .claims import Claims
 from .errors import MalformedToken
-from .model import Claims
 
 MAX_TOKEN = 16_384  # characters
 MAX_DEPTH = 32
@@ -64,17 +64,20 @@ def _constant(_: str) -> NoReturn:
 
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
-).decode
+).raw_decode
+_BLANK = " \t\n\r"  # RFC 8259 section 2
 
 
 def json_object(data: bytes) -> Claims:
     """A JSON object in UTF-8 with one reading only. Raises ValueError."""
     text = data.decode()
+    if text[:1] != "{":
+        text = text.lstrip(_BLANK)
     try:
-        value = _decode(text)
+        value, end = _decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if type(value) is not dict:
+    if type(value) is not dict or (end != len(text) and text[end:].strip(_BLANK)):
         raise ValueError("not a JSON object")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deep")
@@ -131,6 +134,8 @@ def remember_header(jws: Jws) -> None:
 
 def parse(token: str) -> Jws:
     """Parse a compact JWS. Raises MalformedToken; looks at no claim and no key."""
+    if not isinstance(token, str):
+        raise MalformedToken(hint=f"a token is text, not {type(token).__name__}")
     if len(token) > MAX_TOKEN:
         raise MalformedToken("token_too_long", found=len(token), want=MAX_TOKEN)
     try:

@@ -13,7 +13,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from binascii import unhexlify
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -111,31 +111,34 @@ Loaded = tuple[KeySet, list[Problem]]
 class KeySource(Protocol):
     """Where an issuer's keys come from.
 
-    ``problems`` are the configuration problems found when it was made, ``local`` says that it
-    never needs the network. An implementor need not copy, lock or cache: `current` returns an
-    immutable set, the same object for as long as nothing changed.
+    ``problems`` are the configuration problems found when it was made. An implementor need not
+    copy, lock or cache: `current` returns an immutable set, the same object for as long as
+    nothing changed.
     """
 
-    problems: Sequence[Problem]
-    local: bool
+    @property
+    def problems(self) -> Sequence[Problem]: ...
 
     def current(self) -> KeySet:
         """The keys known now. Never waits, never raises."""
         ...
 
-    def lookup(self, algorithm: str, kid: str | None) -> Flow[KeySet]:
-        """The keys, after whatever it takes to know this one.
 
-        Asked only for a token that passed every cheap check and has no key in `current`.
-        Raises `errors.KeysUnavailable` where the keys could not be had.
+@runtime_checkable
+class RemoteKeySource(KeySource, Protocol):
+    """A key source that can ask somebody for keys it does not have."""
+
+    def lookup(self, algorithm: str, kid: str | None) -> Flow[None]:
+        """Do what it takes to know this key; afterwards `current` has it, if it exists.
+
+        Asked only for a token that passed every cheap check and has no key in `current`. Raises
+        `errors.FetchError` or `errors.KeysUnavailable` where the keys could not be had.
         """
         ...
 
 
 class LocalKeys:
     """A :class:`KeySource` whose keys are at hand."""
-
-    local = True
 
     def __init__(self, keys: KeySet, problems: Iterable[Problem] = ()) -> None:
         self._keys = keys
@@ -144,11 +147,6 @@ class LocalKeys:
     def current(self) -> KeySet:
         """The keys known now."""
         return self._keys
-
-    def lookup(self, algorithm: str, kid: str | None) -> Flow[KeySet]:
-        """The same as :meth:`current`: there is nobody to ask."""
-        return self.current()
-        yield  # what makes this a flow
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} keys={len(self.current())}>"
@@ -492,7 +490,6 @@ class SeveralSources:
 
     def __init__(self, sources: Sequence[KeySource]) -> None:
         self.sources = tuple(sources)
-        self.local = all(source.local for source in self.sources)
         self.problems: Sequence[Problem] = [
             (f"[{index}].{where}", what)
             for index, source in enumerate(self.sources)
@@ -512,13 +509,17 @@ class SeveralSources:
             self._merged = sets, merged
         return merged
 
-    def lookup(self, algorithm: str, kid: str | None) -> Flow[KeySet]:
+
+class SeveralRemoteSources(SeveralSources):
+    """The same where some of the sources must ask."""
+
+    def lookup(self, algorithm: str, kid: str | None) -> Flow[None]:
         """Ask one source after the other until one has a key for this token."""
         for source in self.sources:
-            keys = yield from source.lookup(algorithm, kid)
-            if keys.find(algorithm, kid):
-                return keys
-        return self.current()
+            if isinstance(source, RemoteKeySource):
+                yield from source.lookup(algorithm, kid)
+                if source.current().find(algorithm, kid):
+                    return
 
 
 AnyKeys = KeySource | Sequence[KeySource]
@@ -528,4 +529,7 @@ def as_source(keys: AnyKeys) -> KeySource:
     """One source or a list of them, as one source."""
     if not isinstance(keys, Sequence):
         return keys
-    return keys[0] if len(keys) == 1 else SeveralSources(keys)
+    if len(keys) == 1:
+        return keys[0]
+    remote = any(isinstance(source, RemoteKeySource) for source in keys)
+    return SeveralRemoteSources(keys) if remote else SeveralSources(keys)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, final
 
+from .claims import Claims, roles_of, scopes_of
 from .errors import AuthError
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from .keyloader import Key, KeySet
     from .policy import Rule
 
-Claims = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -73,7 +73,7 @@ class Request:
         self.path = path
         self.raw_path = raw_path
         self.query = query
-        self.headers: Headers = HeaderList(headers) if isinstance(headers, Sequence) else headers
+        self.headers: Headers = headers if hasattr(headers, "get_all") else HeaderList(headers)
         self.scheme = scheme
         self.client = client
         self.websocket = websocket
@@ -120,6 +120,8 @@ class Verified:
     """
 
     __slots__ = (
+        "_roles",
+        "_scopes",
         "claims",
         "containers",
         "header",
@@ -128,8 +130,6 @@ class Verified:
         "keys",
         "published",
         "raw",
-        "roles",
-        "scopes",
         "tenant",
         "valid_from",
         "valid_until",
@@ -137,40 +137,57 @@ class Verified:
 
     def __init__(
         self,
-        *,
         raw: str,
         issued_by: "Issuer",
+        tenant: str | None,
         header: Claims,
         claims: Claims,
-        scopes: frozenset[str],
-        roles: frozenset[str],
-        tenant: str | None = None,
-        valid_from: float = float("-inf"),
-        valid_until: float = float("inf"),
-        key: "Key | None" = None,
-        keys: "KeySet | None" = None,
+        period: tuple[float, float],
+        key: "Key | None",
+        keys: "KeySet",
     ) -> None:
         self.raw = raw
         self.issued_by = issued_by
+        self.tenant = tenant
         self.header = header
         self.claims = claims
-        self.scopes = scopes
-        self.roles = roles
-        self.tenant = tenant
-        self.valid_from = valid_from
-        self.valid_until = valid_until
+        self.valid_from, self.valid_until = period
         self.key = key
         self.keys = keys
-        self.containers = tuple(k for k, v in claims.items() if isinstance(v, dict | list))
+        self.containers = [k for k, v in claims.items() if type(v) in _CONTAINERS]
         # What the last rule made of it (`publish.Published`): most tokens meet one rule again.
         self.published: tuple[object, Any] = (None, None)
+        self._scopes: frozenset[str] | None = None
+        self._roles: frozenset[str] | None = None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Worked out when somebody asks."""
+        if self._scopes is None:
+            self._scopes = scopes_of(self.claims)
+        return self._scopes
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Worked out when somebody asks."""
+        if self._roles is None:
+            self._roles = roles_of(self.claims, self.issued_by.roles)
+        return self._roles
+
+
+_CONTAINERS = frozenset({dict, list})
 
 
 def copied(value: Any) -> Any:
-    if isinstance(value, dict):
+    """A copy of JSON that shares nothing with the original that could change."""
+    if type(value) is dict:
         return {k: copied(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [copied(v) for v in value]
+    if type(value) is list:
+        copy = value.copy()
+        for index, item in enumerate(copy):
+            if type(item) in _CONTAINERS:
+                copy[index] = copied(item)
+        return copy
     return value
 
 
@@ -271,6 +288,7 @@ def token_for_request(verified: Verified) -> VerifiedToken:
 
 
 Pairs = Sequence[tuple[str, str]]
+_NONE: Mapping[str, str] = {}
 
 
 class Allow:
@@ -283,17 +301,6 @@ class Allow:
     subprotocol to choose where the app chooses none.
     """
 
-    __slots__ = (
-        "query",
-        "remote_user",
-        "remove",
-        "rule",
-        "set",
-        "subprotocol",
-        "token",
-        "variables",
-    )
-
     status = 200
 
     def __init__(
@@ -302,19 +309,18 @@ class Allow:
         rule: "Rule | None",
         remove: frozenset[str] = frozenset(),
         set: Pairs = (),  # noqa: A002 - the contract's name
-        variables: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] = _NONE,
         remote_user: str | None = None,
-        query: str | None = None,
-        subprotocol: str | None = None,
     ) -> None:
         self.token = token
         self.rule = rule
         self.remove = remove
         self.set = set
-        self.variables: Mapping[str, str] = variables or {}
+        self.variables = variables
         self.remote_user = remote_user
-        self.query = query
-        self.subprotocol = subprotocol
+
+    query: str | None = None
+    subprotocol: str | None = None
 
     def __repr__(self) -> str:
         return f"<Allow token={self.token!r}>"

@@ -8,7 +8,7 @@ from .extractor import Bearer, Place, as_places
 from .grammar import is_token
 from .issuer import Candidates
 from .model import Request
-from .paths import OpaqueTail, Pattern, Router, check_target
+from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
 from .requirement import Requirement
 from .wording import as_list, one_of
 
@@ -146,6 +146,7 @@ class BoundRule:
         "explicit",
         "forward",
         "https",
+        "is_plain",
         "label",
         "login",
         "removed",
@@ -170,6 +171,10 @@ class BoundRule:
         self.candidates = candidates
         self.explicit = tuple(place for place in rule.places if not place.ambient)
         self.ambient = tuple(place for place in rule.places if place.ambient)
+        # The common kind of rule: a token in Authorization, and nothing to take out of the request.
+        self.is_plain = (
+            len(rule.places) == 1 and type(rule.places[0]) is Bearer and not strip_credentials
+        )
         self.removed = tuple(
             place
             for place in rule.places
@@ -194,13 +199,19 @@ class Entry:
         self.methods = bound.rule.methods
 
 
+Route = tuple[BoundRule, Pattern | None, str]
+
+MAX_KNOWN_PATHS = 1024
+MAX_KNOWN_PATH = 256  # characters
+
+
 class Policy:
     """Rules in order, closed by one that wants a valid token for everything else.
 
     ``uncovered`` stands for the closing rule where it refuses because of the method.
     """
 
-    __slots__ = ("_opaque", "closing", "router", "rules", "uncovered")
+    __slots__ = ("_known", "_opaque", "closing", "router", "rules", "uncovered")
 
     def __init__(
         self, rules: Sequence[BoundRule], closing: BoundRule, uncovered: BoundRule
@@ -210,17 +221,34 @@ class Policy:
         self.uncovered = uncovered
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
+        self._known: dict[tuple[str, str], Route] = {}
         for order, bound in enumerate(rules):
             for pattern in bound.rule.patterns:
                 self.router.add(pattern, Entry(order, bound, pattern))
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
 
-    def check(self, request: Request) -> None:
-        """The target and method have one reading only. Raises AmbiguousTarget (400)."""
-        check_target(request.path, request.raw_path, self._opaque)
-        if request.method not in _USUAL_METHODS and not is_token(request.method):
+    def route(self, request: Request) -> Route:
+        """The rule for a request, by which pattern, and the method as rules know it.
+
+        Raises AmbiguousTarget (400) where target or method has more than one reading.
+        """
+        path, raw_path = request.path, request.raw_path
+        at = (request.method, path)
+        # Remembered are plain targets only, and the plain ones come as they went over the wire.
+        as_sent = raw_path is None or raw_path == path or raw_path.partition("?")[0] == path
+        if as_sent and (known := self._known.get(at)) is not None:
+            return known
+        check_target(path, raw_path, self._opaque)
+        if not is_token(request.method):
             raise AmbiguousTarget("malformed_method", found=request.method)
+        method = request.method.upper()
+        route = (*self.choose(path, method), method)
+        if as_sent and len(path) <= MAX_KNOWN_PATH and is_unambiguous(path):
+            if len(self._known) >= MAX_KNOWN_PATHS:
+                self._known.clear()
+            self._known[at] = route
+        return route
 
     def choose(self, path: str, method: str) -> tuple[BoundRule, Pattern | None]:
         """The first rule that matches, and by which pattern.
@@ -239,6 +267,3 @@ class Policy:
         if best is not None:
             return best.bound, best.pattern
         return (self.uncovered if passed_over else self.closing), None
-
-
-_USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -6,10 +6,10 @@ import string
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from .claims import lookup
+from .claims import Claims, lookup
 from .errors import Problem
 from .grammar import has_control, is_token
-from .model import Claims, Pairs, Verified
+from .model import Pairs, Verified
 from .wording import did_you_mean
 
 log = logging.getLogger("jwtguard")
@@ -55,7 +55,7 @@ def headers_of(claims: Claims, forward: Mapping[str, str]) -> Pairs:
         if value is None:
             continue
         text = _text(value)
-        if has_control(text):
+        if not text.isprintable() and has_control(text):
             log.warning("claim %s holds a control character and is not forwarded", source)
             continue
         pairs.append((header, text))
@@ -81,9 +81,11 @@ class UserName:
             if claim is None:
                 continue
             value = verified.issued_by.name if claim == "issuer" else verified.claims.get(claim)
-            if type(value) not in (str, int) or value == "" or has_control(str(value)):
+            if type(value) is int:
+                value = str(value)
+            elif type(value) is not str or not value or has_control(value):
                 return None
-            name += str(value)
+            name += value
         return name
 
 

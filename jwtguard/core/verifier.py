@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from .algorithms import ALGORITHMS
 from .cache import TokenCache
 from .claims import (
+    Claims,
     check_audience,
     check_bearer,
     check_required,
     check_times,
     check_types,
-    roles_of,
-    scopes_of,
-    valid_period,
 )
 from .errors import (
     AlgorithmNotAllowed,
@@ -27,12 +25,11 @@ from .errors import (
     FetchError,
     KeyNotFound,
     KeysUnavailable,
-    MalformedToken,
 )
-from .issuer import Candidates, Issuer
+from .issuer import Candidates
 from .jose import Jws, parse, payload_claims, remember_header
-from .keyloader import AnyKeys, Key, as_source
-from .model import Claims, Clock, Flow, Verified, copied
+from .keyloader import AnyKeys, Key, RemoteKeySource, as_source
+from .model import Clock, Flow, Verified, copied
 
 
 class Verifier:
@@ -51,76 +48,59 @@ class Verifier:
         """
         known = self._cache.get(raw)
         if (
-            known is not None
-            and known.valid_from <= self._clock() < known.valid_until
-            and known.issued_by in candidates.issuers
-            and self._key_stands(known)
+            known is None
+            or not known.valid_from <= self._clock() < known.valid_until
+            or known.issued_by not in candidates.issuers
         ):
-            return known
-        return None
-
-    @staticmethod
-    def _key_stands(known: Verified) -> bool:
+            return None
         keys = known.issued_by.source.current()
         if keys is not known.keys:
             if known.key not in keys:
-                return False
+                return None
             known.keys = keys
-        return True
+        return known
 
-    def verify_flow(self, raw: str, candidates: Candidates) -> Flow[Verified]:
-        """Verify a token. Raises errors.InvalidToken, or Unavailable where it cannot be checked."""
-        if not isinstance(raw, str):
-            raise MalformedToken(hint=f"a token is text, not {type(raw).__name__}")
-        known = self.recall(raw, candidates)
-        if known is not None:
-            return known
+    def verify(
+        self, raw: str, candidates: Candidates, *, may_ask: bool = True
+    ) -> Verified | Flow[Verified]:
+        """Verify a token at once, or return the flow that asks for its key first.
+
+        Raises errors.InvalidToken, and in the flow Unavailable where the key could not be had.
+        """
         jws = parse(raw)
         claims = payload_claims(jws)
-        check_types(claims)
+        times = check_types(claims)
         issuer, tenant = candidates.choose(claims)
         try:
-            return (yield from self._judge_flow(raw, jws, claims, issuer, tenant))
+            issuer.check_header(jws)
+            period = check_times(times, self._clock(), issuer.leeway, issuer.max_age)
+            if issuer.audience is not None:
+                check_audience(claims, issuer.audience)
+            check_required(claims, issuer.required_claims, issuer.max_age)
+            check_bearer(claims)
+            keys = issuer.source.current()
+            found = keys.find(jws.algorithm, jws.kid)
+            if not found and may_ask and issuer.remote is not None:
+                return self._ask_then_verify(raw, candidates, jws, issuer.remote)
+            key = check_signature(jws, found)
         except AuthError as error:
             error.issuer, error.subject = issuer.name, claims.get("sub")
             raise
-
-    def _judge_flow(
-        self, raw: str, jws: Jws, claims: Claims, issuer: Issuer, tenant: str | None
-    ) -> Flow[Verified]:
-        issuer.check_header(jws)
-        check_times(claims, self._clock(), issuer.leeway, issuer.max_age)
-        if issuer.audience is not None:
-            check_audience(claims, issuer.audience)
-        check_required(claims, issuer.required_claims, issuer.max_age)
-        check_bearer(claims)
-
-        keys = issuer.source.current()
-        found = keys.find(jws.algorithm, jws.kid)
-        if not found:
-            try:
-                keys = yield from issuer.source.lookup(jws.algorithm, jws.kid)
-            except FetchError as error:
-                raise KeysUnavailable(hint=str(error)) from error
-            found = keys.find(jws.algorithm, jws.kid)
-        key = check_signature(jws, found)
         remember_header(jws)
-
-        valid_from, valid_until = valid_period(claims, issuer.leeway, issuer.max_age)
-        verified = Verified(
-            raw=raw,
-            issued_by=issuer,
-            header=jws.header,
-            claims=claims,
-            scopes=scopes_of(claims),
-            roles=roles_of(claims, issuer.roles),
-            tenant=tenant,
-            valid_from=valid_from,
-            valid_until=valid_until,
-            key=key,
-            keys=keys,
-        )
+        verified = Verified(raw, issuer, tenant, jws.header, claims, period, key, keys)
         self._cache.put(verified)
+        return verified
+
+    def _ask_then_verify(
+        self, raw: str, candidates: Candidates, jws: Jws, source: RemoteKeySource
+    ) -> Flow[Verified]:
+        try:
+            yield from source.lookup(jws.algorithm, jws.kid)
+        except FetchError as error:
+            raise KeysUnavailable(hint=str(error)) from error
+        # Time has passed: everything is looked at again, with the key there or not.
+        verified = self.verify(raw, candidates, may_ask=False)
+        assert isinstance(verified, Verified)
         return verified
 
 

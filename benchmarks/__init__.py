@@ -1,0 +1,1 @@
+"""What jwtguard costs: `scripts/bench` prints one table from one run. See docs/performance.md."""

@@ -1,0 +1,147 @@
+"""Every case of the contract table goes through every door."""
+
+import json
+import logging
+import re
+
+import pytest
+
+from jwtguard import VerifiedToken
+
+from .contract import CASES, GROUPS, UNASKED, Case, Refusal
+from .doors import APP_BODY, DOORS, Answer, Door
+
+
+def check(case: Case, door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """*case* comes out as it must through *door*, and again when its token was seen before."""
+    caplog.set_level(logging.DEBUG, logger="jwtguard")
+    guard = case.guard()
+    for _ in range(2):
+        caplog.clear()
+        _check_answer(case, door(guard, case.ask), caplog)
+
+
+def _check_answer(case: Case, answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    records = [r for r in caplog.records if r.name == "jwtguard.refused" and r.ref != "-"]
+    assert not [
+        r
+        for r in caplog.records
+        if r.name == "jwtguard"
+        and r.levelno >= logging.ERROR
+        and case.reason != "check_error"
+        and "error_body" not in case.name
+    ]
+    assert (answer.seen is not None) == case.reaches_app, records
+    for name, value in case.response.items():
+        assert answer.header(name) == value, name
+    if case.reaches_app:
+        assert not records
+        _check_app(case, answer)
+    elif case.answered:
+        assert not records
+        assert answer.status == case.answered
+        assert case.body is UNASKED or answer.body == case.body
+    else:
+        assert len(records) == 1
+        if case.reason is not None:
+            assert records[0].reason == case.reason
+        _check_refusal(case, answer, records[0])
+
+
+def _check_app(case: Case, answer: Answer) -> None:
+    seen = answer.seen
+    assert seen is not None
+    assert (answer.status, answer.body) == (200, APP_BODY)
+    assert seen.token is None or isinstance(seen.token, VerifiedToken)
+    assert seen.claims == ({} if seen.token is None else seen.token.claims)
+    if case.sub is not UNASKED:
+        assert (seen.token.subject if seen.token else None) == case.sub
+    for name, value in case.headers_seen.items():
+        assert seen.headers.get(name.lower()) == (None if value is None else [value]), name
+    for expected, found in (
+        (case.path, seen.path),
+        (case.query, seen.query),
+        (case.variables, seen.variables),
+        (case.subprotocols, seen.subprotocols),
+    ):
+        assert expected is UNASKED or found == expected
+
+
+def _check_refusal(case: Case, answer: Answer, record: logging.LogRecord) -> None:
+    assert answer.header("Cache-Control") == "no-store"
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    assert answer.header("Vary")
+    if case.method.upper() != "HEAD":
+        assert answer.header("Content-Length") == str(len(answer.body))
+    told = json.dumps(answer.headers) + answer.body.decode()
+    for secret in re.findall(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", str((case.headers, case.target))):
+        assert secret not in told
+        assert secret not in record.getMessage()
+    if case.redirect is not None:
+        assert (answer.status, answer.header("Location")) == case.redirect
+        assert answer.body == b""
+        return
+    refusal = case.refused
+    assert refusal is not None
+    assert answer.status == record.status == refusal.status
+    assert answer.header("WWW-Authenticate") == _challenge(refusal, case.realm)
+    assert (answer.header("Retry-After") is not None) == (refusal.status == 503)
+    _check_body(case, refusal, answer, record.ref)
+
+
+def _challenge(refusal: Refusal, realm: str | None) -> str | None:
+    if realm is None or refusal.challenge is None:
+        return refusal.challenge
+    scheme, _, rest = refusal.challenge.partition(" ")
+    return f"{scheme} realm={realm}" + (f", {rest}" if rest else "")
+
+
+def _check_body(case: Case, refusal: Refusal, answer: Answer, ref: str) -> None:
+    assert re.fullmatch("[0-9a-f]{8}", ref)
+    if case.method.upper() == "HEAD":
+        assert answer.body == b""
+        return
+    if case.body is not UNASKED:
+        assert json.loads(answer.body) == case.body
+        return
+    told = {
+        "error": refusal.error,
+        "message": refusal.message,
+        "code": refusal.code,
+        "ref": ref,
+    }
+    content_type = answer.header("Content-Type")
+    if content_type == "application/json":
+        assert json.loads(answer.body) == told
+    elif content_type == "application/problem+json":  # RFC 9457 section 3.1
+        problem = {"type": "about:blank", "title": refusal.message, "status": refusal.status}
+        assert json.loads(answer.body) == problem | told
+    else:
+        assert content_type == "text/html; charset=utf-8"
+        assert refusal.message.encode() in answer.body
+        assert ref.encode() in answer.body
+
+
+DEFECTS: dict[str, str] = {
+    "Authorization: Bearer with several spaces carries the token": "glance() takes spaces along",
+    "Authorization: Bearer and spaces is no credentials": "glance() takes spaces along",
+    "a subprotocol counts in handshakes only": "FromSubprotocol.read: zip of no words",
+    "error_body that raises leaves the body": "the exception leaves the guard",
+    "error_body that makes no JSON leaves the body": "the exception leaves the guard",
+}
+
+
+def _case(case: Case) -> object:
+    reason = DEFECTS.get(case.name)
+    marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+    return pytest.param(case, id=case.name, marks=marks)
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("case", [_case(case) for case in CASES.values()])
+def test_contract(case, door, caplog):
+    check(case, door, caplog)
+
+
+def test_every_case_has_a_name_of_its_own():
+    assert len(CASES) == sum(map(len, GROUPS.values()))

@@ -4,6 +4,7 @@ guard = Guard(issuers=[Issuer(…)], rules=[Rule("/health", access="public")])
 app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
 """
 
+from .config import from_mapping, from_toml
 from .core import errors
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
 from .core.issuer import Issuer
@@ -30,4 +31,6 @@ __all__ = [
     "Secret",
     "VerifiedToken",
     "errors",
+    "from_mapping",
+    "from_toml",
 ]

@@ -141,6 +141,11 @@ ISSUER_KEYS = _parameters(Issuer, "keys")
 RULE_KEYS = (*_parameters(Rule), *_parameters(Requirement, "check"))
 
 _TOP, _ISSUER, _RULE = "the top of the file", "[[issuer]]", "[[rule]]"
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    _TOP: GUARD_KEYS,
+    _ISSUER: ISSUER_KEYS,
+    _RULE: RULE_KEYS,
+}
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     _TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
     _ISSUER: (*ISSUER_KEYS, *KEY_SOURCES),
@@ -164,8 +169,10 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
 }
 
 _LISTS = frozenset(
-    "origins audience algorithms required_claims roles tenants path methods issuers scopes "
-    "any_scope any_role".split()
+    {
+        *("audience", "algorithms", "required_claims", "roles", "tenants"),
+        *("path", "methods", "issuers", "scopes", "any_scope", "any_role", "origins"),
+    }
 )
 _SWITCHES = frozenset({"strip_credentials", "any_iss", "opaque_tail", "insecure_short_keys"})
 # Their names are the user's, so that { env = … } in their place is an entry called "env".
@@ -228,7 +235,7 @@ class _Reading:
             found = [self._in_file_words(problem) for problem in error.problems]
             self.problems += [problem for problem in found if not self._is_said(problem[0])]
         if self.problems:
-            raise ConfigurationError(self.problems) from None
+            raise ConfigurationError(sorted(self.problems, key=self._order)) from None
         warnings = (*guard.warnings, *key_file_warnings(guard))
         guard.warnings = tuple(self._in_file_words(warning) for warning in warnings)
         return guard
@@ -259,7 +266,7 @@ class _Reading:
             at = f"{place}.{key}" if place else str(key)
             if key not in _SECTIONS[section]:
                 self._say(at, _unknown(section, key))
-            elif key in (*GUARD_KEYS, *ISSUER_KEYS, *RULE_KEYS):
+            elif key in _PARAMETERS[section]:
                 if key == "audience" and value is False:
                     value = None
                 before = len(self.problems)
@@ -412,6 +419,11 @@ class _Reading:
         self.places["rules"].append(place)
 
     # --- the Guard's own words ---
+
+    def _order(self, problem: Problem) -> int:
+        """As a reader goes through the file: its top, then table by table."""
+        tables = [*self.places["issuers"], *self.places["rules"]]
+        return next((i for i, place in enumerate(tables, 1) if problem[0].startswith(place)), 0)
 
     def _is_said(self, place: Place) -> bool:
         """Whether a problem was reported for this place, or for something around it."""

@@ -54,12 +54,13 @@ class GuardMiddleware:
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
         decision = guard.judge(ScopeRequest(scope))
-        if not isinstance(decision, Allow | Deny):
-            decision = await drive.arun(decision, self._fetch)
-        if isinstance(decision, Deny):
-            if kind == "http":
-                return await _respond(decision, send, "http.response")
-            return await _refuse_handshake(decision, scope, receive, send)
+        if not isinstance(decision, Allow):
+            if not isinstance(decision, Deny):
+                decision = await drive.arun(decision, self._fetch)
+            if isinstance(decision, Deny):
+                if kind == "http":
+                    return await _respond(decision, send, "http.response")
+                return await _refuse_handshake(decision, scope, receive, send)
         if guard.response_headers:
             send = _completing(send, guard.response_headers)
         if decision.subprotocol is not None:

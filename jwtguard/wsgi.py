@@ -42,11 +42,12 @@ class GuardMiddleware:
             raise wrong_door("asgi")
         guard = self.guard
         decision = guard.judge(EnvironRequest(environ))
-        if not isinstance(decision, Allow | Deny):
-            decision = drive.run(decision, self._fetch)
-        if isinstance(decision, Deny):
-            start_response(_status_line(decision.status), list(decision.headers))
-            return [decision.body]
+        if not isinstance(decision, Allow):
+            if not isinstance(decision, Deny):
+                decision = drive.run(decision, self._fetch)
+            if isinstance(decision, Deny):
+                start_response(_status_line(decision.status), list(decision.headers))
+                return [decision.body]
         _publish(environ, decision)
         if guard.response_headers:
             start_response = _completing(start_response, guard.response_headers)

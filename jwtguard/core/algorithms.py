@@ -4,13 +4,11 @@ PyJWT's algorithm objects do the arithmetic over `cryptography`; which name goes
 of key is decided here, because one key must serve one kind of algorithm (RFC 8725 section 3.1).
 """
 
+import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-from jwt.algorithms import (
-    Algorithm as SignatureScheme,
-)
+from jwt.algorithms import Algorithm as Scheme
 from jwt.algorithms import (
     ECAlgorithm,
     HMACAlgorithm,
@@ -19,8 +17,10 @@ from jwt.algorithms import (
     RSAPSSAlgorithm,
 )
 
+Verify = Callable[[bytes, Any, bytes], bool]
+"""(signing input, key, signature) -> whether the signature is good."""
 
-@dataclass(frozen=True, slots=True)
+
 class Algorithm:
     """A name in ``alg`` and the one kind of key it goes with.
 
@@ -28,27 +28,36 @@ class Algorithm:
     hash, which is the least length of an HMAC secret (RFC 7518 section 3.2).
     """
 
-    name: str
-    kind: str
-    scheme: SignatureScheme
-    hash_bytes: int = 0
+    __slots__ = ("hash_bytes", "kind", "name", "scheme", "verify")
+
+    def __init__(self, name: str, kind: str, scheme: Scheme, hash_bytes: int = 0) -> None:
+        self.name = name
+        self.kind = kind
+        self.scheme = scheme
+        self.verify: Verify = scheme.verify
+        self.hash_bytes = hash_bytes
 
     @property
     def symmetric(self) -> bool:
         return self.kind == "oct"
 
-    @property
-    def verify(self) -> Callable[[bytes, Any, bytes], bool]:
-        """(signing input, key, signature) -> whether the signature is good."""
-        return self.scheme.verify
+
+class _Hmac(HMACAlgorithm):
+    """PyJWT's, with the one-shot function instead of an object per signature (half the time)."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def sign(self, msg: bytes, key: bytes) -> bytes:
+        return hmac.digest(key, msg, self._name)
 
 
 def _family() -> dict[str, Algorithm]:
-    ec, hmac, rsa, pss = ECAlgorithm, HMACAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+    rsa, pss, ec, okp = RSAAlgorithm, RSAPSSAlgorithm, ECAlgorithm, OKPAlgorithm()
     found = [
-        Algorithm("HS256", "oct", hmac(hmac.SHA256), 32),
-        Algorithm("HS384", "oct", hmac(hmac.SHA384), 48),
-        Algorithm("HS512", "oct", hmac(hmac.SHA512), 64),
+        Algorithm("HS256", "oct", _Hmac("sha256"), 32),
+        Algorithm("HS384", "oct", _Hmac("sha384"), 48),
+        Algorithm("HS512", "oct", _Hmac("sha512"), 64),
         Algorithm("RS256", "RSA", rsa(rsa.SHA256)),
         Algorithm("RS384", "RSA", rsa(rsa.SHA384)),
         Algorithm("RS512", "RSA", rsa(rsa.SHA512)),
@@ -60,9 +69,9 @@ def _family() -> dict[str, Algorithm]:
         Algorithm("ES512", "P-521", ec(ec.SHA512)),
         Algorithm("ES256K", "secp256k1", ec(ec.SHA256)),
         # RFC 9864 section 2: the new names say the curve; the old one leaves it to the key.
-        Algorithm("EdDSA", "Ed25519/Ed448", OKPAlgorithm()),
-        Algorithm("Ed25519", "Ed25519", OKPAlgorithm()),
-        Algorithm("Ed448", "Ed448", OKPAlgorithm()),
+        Algorithm("EdDSA", "Ed25519/Ed448", okp),
+        Algorithm("Ed25519", "Ed25519", okp),
+        Algorithm("Ed448", "Ed448", okp),
     ]
     return {algorithm.name: algorithm for algorithm in found}
 

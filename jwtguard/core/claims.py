@@ -23,6 +23,9 @@ MAX_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetim
 Times = tuple[float | None, float | None, float | None]
 """``exp``, ``nbf`` and ``iat``; None where absent."""
 
+Period = tuple[float, float]
+"""From when until when a token is valid: ``from <= now < until``, in seconds."""
+
 _NUMBERS = frozenset({int, float})
 
 
@@ -50,7 +53,7 @@ def check_audience(claims: Claims, wanted: frozenset[str]) -> None:
     audience = claims.get("aud")
     if audience is None:
         raise MissingClaim("aud", "audience_missing", want=_listed(wanted))
-    found = {audience} if isinstance(audience, str) else set(audience)
+    found = [audience] if isinstance(audience, str) else audience
     if wanted.isdisjoint(found):
         raise ClaimMismatch(
             "aud",
@@ -75,10 +78,8 @@ def _near_miss(found: Iterable[str], wanted: Iterable[str]) -> str | None:
     return None
 
 
-def check_times(
-    times: Times, now: float, leeway: float, max_age: float | None
-) -> tuple[float, float]:
-    """The token is valid *now*. Returns from when until when: ``from <= now < until``."""
+def check_times(times: Times, now: float, leeway: float, max_age: float | None) -> Period:
+    """The token is valid *now*. Raises the error that says what is wrong."""
     exp, nbf, iat = times
     start, end = float("-inf"), float("inf")
     if exp is not None:
@@ -118,14 +119,6 @@ def check_required(claims: Claims, names: Iterable[str], max_age: float | None) 
             raise MissingClaim(name, want=f"the claim {name}")
     if max_age is not None and "iat" not in claims:
         raise MissingClaim("iat", want="iat, because max_age is set")
-
-
-def check_bearer(claims: Claims) -> None:
-    """A token bound to a key of its sender (RFC 7800) is no plain bearer token."""
-    if "cnf" in claims:
-        raise ClaimMismatch(
-            "cnf", "sender_constrained", hint="the token wants a proof of possession (cnf)"
-        )
 
 
 _ABSENT = object()

@@ -51,7 +51,7 @@ from .model import (
 )
 from .paths import Pattern, return_address
 from .policy import BoundRule, Rule
-from .publish import Published, Variables, headers_of, variables_of
+from .publish import NOTHING, Published, Variables, headers_of, variables_of
 from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .verifier import Verifier
@@ -197,7 +197,7 @@ class Guard:
     def decide_flow(self, request: Request) -> Flow[Decision]:
         """Allow or Deny, after whatever exchange it takes; nothing else, whatever was sent."""
         decision = self.judge(request)
-        if isinstance(decision, Allow | Deny):
+        if isinstance(decision, (Allow, Deny)):
             return decision
         return (yield from decision)
 
@@ -297,7 +297,7 @@ class Guard:
         token: VerifiedToken | None = None,
     ) -> Allow:
         headers, variables, remote_user = (
-            _NOTHING if known is None else self._published(known, bound)
+            NOTHING if known is None else self._published(known, bound)
         )
         allow = Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
         if bound.removed:
@@ -314,9 +314,9 @@ class Guard:
     def _published(self, known: Verified, bound: BoundRule) -> Published:
         rule, published = known.published
         if rule is not bound:
-            published = Published(
-                headers_of(known.claims, bound.forward),
-                variables_of(known, self._variables),
+            published = (
+                headers_of(known.claims, bound.forward) if bound.forward else (),
+                variables_of(known, self._variables) if self._variables else {},
                 self._user_name.of(known) if self._user_name else None,
             )
             known.published = bound, published
@@ -420,9 +420,6 @@ class Guard:
                 query = place.without(query)
         path = quote(request.mount + request.path, safe="/:@!$&'()*+,=~-._")
         return return_address(f"{path}?{query}" if query else path)
-
-
-_NOTHING = Published((), {}, None)
 
 
 def _mounted(mount: str, login: str) -> str:

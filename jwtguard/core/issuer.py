@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from .algorithms import ALGORITHMS
-from .claims import Claims
+from .claims import Claims, Period, Times, check_audience, check_required, check_times
 from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
-from .jose import Jws
+from .jose import Header, normal_type
 from .keyloader import AnyKeys, RemoteKeySource, as_source
 from .wording import as_list, did_you_mean
 
 DEFAULT_ROLES = ("roles", "role", "/realm_access/roles")
-DEFAULT_TYPES = frozenset({"jwt", "at+jwt"})
+DEFAULT_TYPES: frozenset[str | None] = frozenset({None, "jwt", "at+jwt"})
 
 
 class Issuer:
@@ -55,7 +55,7 @@ class Issuer:
         self.source = as_source(keys)
         self.remote = self.source if isinstance(self.source, RemoteKeySource) else None
         self.typ = typ
-        self.types = DEFAULT_TYPES if typ is None else frozenset({_normal_type(typ)})
+        self.types = DEFAULT_TYPES if typ is None else frozenset({normal_type(str(typ))})
         self.required_claims = tuple(as_list(required_claims))
         self.leeway = leeway
         self.max_age = max_age
@@ -182,26 +182,29 @@ class Issuer:
 
     # --- requests ---
 
-    def check_header(self, jws: Jws) -> None:
-        """``alg`` and ``typ`` are this issuer's. Raises AlgorithmNotAllowed, ClaimMismatch."""
-        if jws.algorithm not in self.algorithms:
-            raise AlgorithmNotAllowed(found=jws.algorithm, want=" or ".join(self.algorithms))
-        typ = jws.header.get("typ")
-        if typ is None:
-            if self.typ is not None:
-                raise ClaimMismatch("typ", "typ_mismatch", found=None, want=self.typ)
-        elif _normal_type(typ) not in self.types:
+    def check(self, header: Header, claims: Claims, times: Times, now: float) -> Period:
+        """Everything about a token that takes no key. Returns from when until when it is valid.
+
+        Raises AlgorithmNotAllowed, or a ClaimError.
+        """
+        if header.algorithm not in self.algorithms:
+            raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(self.algorithms))
+        if header.typ not in self.types:
             want = self.typ or "none, JWT or at+jwt"
-            raise ClaimMismatch("typ", "typ_mismatch", found=typ, want=want)
+            raise ClaimMismatch("typ", "typ_mismatch", found=header.values.get("typ"), want=want)
+        period = check_times(times, now, self.leeway, self.max_age)
+        if self.audience is not None:
+            check_audience(claims, self.audience)
+        check_required(claims, self.required_claims, self.max_age)
+        if "cnf" in claims:
+            # RFC 7800: bound to a key of its sender, so it is no plain bearer token.
+            hint = "the token wants a proof of possession"
+            raise ClaimMismatch("cnf", "sender_constrained", hint=hint)
+        return period
 
 
 def _is_seconds(value: object) -> bool:
     return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
-
-
-def _normal_type(typ: object) -> str:
-    """RFC 7515 section 4.1.9: case does not count, and ``application/`` may be left out."""
-    return str(typ).lower().removeprefix("application/")
 
 
 class Candidates:

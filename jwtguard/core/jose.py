@@ -23,25 +23,23 @@ MAX_KID = 256  # characters
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 # The unused low bits of the last character must be zero (RFC 4648 section 3.5). By length modulo
 # four: the padding to add and the characters that may stand last.
-_ENDINGS = {
-    0: (b"", None),
-    2: (b"==", frozenset(b"AQgw")),
-    3: (b"=", frozenset(b"AEIMQUYcgkosw048")),
-}
+_ENDINGS = (
+    (b"", None),
+    (b"", b""),
+    (b"==", b"AQgw"),
+    (b"=", b"AEIMQUYcgkosw048"),
+)
 
 
 def base64url_decode(text: bytes) -> bytes:
     """Strict base64url without padding (RFC 7515 section 2). Raises ValueError."""
-    ending = _ENDINGS.get(len(text) & 3)
-    if ending is None:
-        raise ValueError("no base64url text has this length")
-    padding, last = ending
+    padding, last = _ENDINGS[len(text) & 3]
     if last is not None and text[-1] not in last:
-        raise ValueError("trailing bits are not zero")
+        raise ValueError("not base64url")
     try:
         return a2b_base64(text.translate(_TO_STANDARD) + padding, strict_mode=True)
-    except Base64Error as error:
-        raise ValueError("not base64url") from error
+    except Base64Error:
+        raise ValueError("not base64url") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Claims:
@@ -101,35 +99,67 @@ def _depth(value: Any) -> int:
     return depth
 
 
+class Header:
+    """A JOSE header (RFC 7515 section 4) that was found acceptable.
+
+    ``typ`` is compared without case and without a leading ``application/`` (section 4.1.9).
+    """
+
+    __slots__ = ("algorithm", "kid", "segment", "typ", "values")
+
+    def __init__(self, segment: bytes) -> None:
+        """Raises ValueError, or MalformedToken where the reason is worth telling."""
+        values = json_object(base64url_decode(segment))
+        for name in ("crit", "b64", "zip", "enc"):
+            # RFC 7515 section 4.1.11: we understand no extension, so any crit is refused. b64
+            # (RFC 7797), zip and enc (RFC 7516) would change what the payload is.
+            if name in values:
+                raise MalformedToken("header_not_supported", found=name)
+        kid, typ = values.get("kid", ""), values.get("typ", "")
+        if not isinstance(values.get("alg"), str):
+            raise ValueError("alg is not a string")
+        if not isinstance(kid, str) or len(kid) > MAX_KID:
+            raise ValueError("kid is not a short string")
+        if not isinstance(typ, str):
+            raise ValueError("typ is not a string")
+        self.segment = segment
+        self.values = values
+        self.algorithm: str = values["alg"]
+        self.kid: str | None = values.get("kid")
+        self.typ = normal_type(typ) if "typ" in values else None
+
+
+def normal_type(typ: str) -> str:
+    """How media types of tokens are compared (RFC 7515 section 4.1.9)."""
+    return typ.lower().removeprefix("application/")
+
+
 class Jws:
     """A parsed compact serialization (RFC 7515 section 7.1); nothing in it is verified yet."""
 
-    __slots__ = ("algorithm", "header", "kid", "payload", "signature", "signing_input")
+    __slots__ = ("header", "payload", "signature", "signing_input")
 
     def __init__(
-        self, header: Claims, payload: bytes, signature: bytes, signing_input: bytes
+        self, header: Header, payload: bytes, signature: bytes, signing_input: bytes
     ) -> None:
         self.header = header
         self.payload = payload
         self.signature = signature
         self.signing_input = signing_input
-        self.algorithm: str = header["alg"]
-        self.kid: str | None = header.get("kid")
 
 
-# Parsed headers of verified tokens: an issuer repeats the same few for every token of a key.
-_known_headers: dict[bytes, Claims] = {}
+# Headers of verified tokens: an issuer repeats the same few for every token of a key.
+_known_headers: dict[bytes, Header] = {}
 _MAX_KNOWN_HEADERS = 256
 _MAX_KNOWN_HEADER = 1024  # bytes
 
 
-def remember_header(jws: Jws) -> None:
-    """Keep the parsed header of a token whose signature was verified."""
-    segment = jws.signing_input.partition(b".")[0]
-    if segment not in _known_headers and len(segment) <= _MAX_KNOWN_HEADER:
+def remember_header(header: Header) -> None:
+    """Keep the header of a token whose signature was verified."""
+    if header.segment not in _known_headers and len(header.segment) <= _MAX_KNOWN_HEADER:
         if len(_known_headers) >= _MAX_KNOWN_HEADERS:
             _known_headers.clear()
-        _known_headers[segment] = jws.header
+        _known_headers[header.segment] = header
 
 
 def parse(token: str) -> Jws:
@@ -142,48 +172,31 @@ def parse(token: str) -> Jws:
         data = token.encode("ascii")
     except UnicodeEncodeError:
         raise MalformedToken("malformed_token", hint="characters outside base64url") from None
-    dots = data.count(b".")
-    if dots != 2:
-        raise MalformedToken("malformed_token", hint=_shape_hint(dots))
-    signing_input, _, signature_part = data.rpartition(b".")
-    header_part, _, payload_part = signing_input.partition(b".")
+    parts = data.split(b".")
+    if len(parts) != 3:
+        raise MalformedToken("malformed_token", hint=_shape_hint(len(parts)))
+    segment, payload, signature = parts
     try:
-        header = _known_headers.get(header_part)
-        if header is None:
-            header = json_object(base64url_decode(header_part))
-            _check_header(header)
+        header = _known_headers.get(segment) or Header(segment)
         return Jws(
-            header, base64url_decode(payload_part), base64url_decode(signature_part), signing_input
+            header,
+            base64url_decode(payload),
+            base64url_decode(signature),
+            data[: -len(signature) - 1],
         )
     except ValueError as error:
         raise MalformedToken("malformed_token", hint=_plain(error)) from None
 
 
-def _shape_hint(dots: int) -> str:
-    if dots == 4:
+def _shape_hint(parts: int) -> str:
+    if parts == 5:
         return "five parts: an encrypted token (JWE), not a signed one"
-    return f"{dots + 1} parts where a signed token has three"
+    return f"{parts} parts where a signed token has three"
 
 
 def _plain(error: ValueError) -> str:
     """What was wrong, without the text it was found in: a JSON error may quote the token."""
     return str(error) if type(error) is ValueError and len(str(error)) < 40 else "not JSON"
-
-
-def _check_header(header: Claims) -> None:
-    algorithm = header.get("alg")
-    if not isinstance(algorithm, str):
-        raise ValueError("alg is not a string")
-    for name in ("crit", "b64", "zip", "enc"):
-        # RFC 7515 section 4.1.11: we understand no extension, so any crit is refused. b64
-        # (RFC 7797), zip and enc (RFC 7516) would change what the payload is.
-        if name in header:
-            raise MalformedToken("header_not_supported", found=name)
-    kid = header.get("kid", "")
-    if not isinstance(kid, str) or len(kid) > MAX_KID:
-        raise ValueError("kid is not a short string")
-    if not isinstance(header.get("typ", ""), str):
-        raise ValueError("typ is not a string")
 
 
 def payload_claims(jws: Jws) -> Claims:

@@ -4,7 +4,7 @@ import json
 import logging
 import string
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from .claims import Claims, lookup
 from .errors import Problem
@@ -17,12 +17,10 @@ log = logging.getLogger("jwtguard")
 Variables = Literal["json", "plain"] | None
 
 
-class Published(NamedTuple):
-    """What one token becomes on one rule."""
+Published = tuple[Pairs, Mapping[str, str], str | None]
+"""What one token becomes on one rule: forwarded headers, variables, the name for REMOTE_USER."""
 
-    headers: Pairs
-    variables: Mapping[str, str]
-    remote_user: str | None
+NOTHING: Published = ((), {}, None)
 
 
 def json_text(value: Any) -> str:
@@ -35,10 +33,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def variables_of(verified: Verified, form: Variables) -> dict[str, str]:
+def variables_of(verified: Verified, form: Literal["json", "plain"]) -> dict[str, str]:
     """``jwt_claim_<name>``, ``jwt_header_<name>``, ``jwt_payload``, ``jwt_headers``."""
-    if form is None:
-        return {}
     write = json_text if form == "json" else _text
     found = {f"jwt_claim_{name}": write(value) for name, value in verified.claims.items()}
     found.update((f"jwt_header_{name}", write(value)) for name, value in verified.header.items())

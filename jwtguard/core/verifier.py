@@ -9,14 +9,7 @@ from collections.abc import Sequence
 
 from .algorithms import ALGORITHMS
 from .cache import TokenCache
-from .claims import (
-    Claims,
-    check_audience,
-    check_bearer,
-    check_required,
-    check_times,
-    check_types,
-)
+from .claims import Claims, check_types
 from .errors import (
     AlgorithmNotAllowed,
     AuthError,
@@ -27,7 +20,7 @@ from .errors import (
     KeysUnavailable,
 )
 from .issuer import Candidates
-from .jose import Jws, parse, payload_claims, remember_header
+from .jose import Header, Jws, parse, payload_claims, remember_header
 from .keyloader import AnyKeys, Key, RemoteKeySource, as_source
 from .model import Clock, Flow, Verified, copied
 
@@ -71,31 +64,27 @@ class Verifier:
         claims = payload_claims(jws)
         times = check_types(claims)
         issuer, tenant = candidates.choose(claims)
+        header = jws.header
         try:
-            issuer.check_header(jws)
-            period = check_times(times, self._clock(), issuer.leeway, issuer.max_age)
-            if issuer.audience is not None:
-                check_audience(claims, issuer.audience)
-            check_required(claims, issuer.required_claims, issuer.max_age)
-            check_bearer(claims)
+            period = issuer.check(header, claims, times, self._clock())
             keys = issuer.source.current()
-            found = keys.find(jws.algorithm, jws.kid)
+            found = keys.find(header.algorithm, header.kid)
             if not found and may_ask and issuer.remote is not None:
-                return self._ask_then_verify(raw, candidates, jws, issuer.remote)
+                return self._ask_then_verify(raw, candidates, header, issuer.remote)
             key = check_signature(jws, found)
         except AuthError as error:
             error.issuer, error.subject = issuer.name, claims.get("sub")
             raise
-        remember_header(jws)
-        verified = Verified(raw, issuer, tenant, jws.header, claims, period, key, keys)
+        remember_header(header)
+        verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys)
         self._cache.put(verified)
         return verified
 
     def _ask_then_verify(
-        self, raw: str, candidates: Candidates, jws: Jws, source: RemoteKeySource
+        self, raw: str, candidates: Candidates, header: Header, source: RemoteKeySource
     ) -> Flow[Verified]:
         try:
-            yield from source.lookup(jws.algorithm, jws.kid)
+            yield from source.lookup(header.algorithm, header.kid)
         except FetchError as error:
             raise KeysUnavailable(hint=str(error)) from error
         # Time has passed: everything is looked at again, with the key there or not.
@@ -106,13 +95,14 @@ class Verifier:
 
 def check_signature(jws: Jws, keys: Sequence[Key]) -> Key:
     """The key that verifies the signature. Raises KeyNotFound, BadSignature."""
+    header = jws.header
     if not keys:
-        raise KeyNotFound(found=jws.kid, want=f"a key for {jws.algorithm}")
-    verify = ALGORITHMS[jws.algorithm].verify
+        raise KeyNotFound(found=header.kid, want=f"a key for {header.algorithm}")
+    verify = ALGORITHMS[header.algorithm].verify
     for key in keys:
         if verify(jws.signing_input, key.material, jws.signature):
             return key
-    raise BadSignature(found=jws.kid, want=f"{jws.algorithm}, {len(keys)} keys tried")
+    raise BadSignature(found=header.kid, want=f"{header.algorithm}, {len(keys)} keys tried")
 
 
 def verify_jws(token: str, keys: AnyKeys, algorithms: Sequence[str]) -> tuple[Claims, bytes]:
@@ -125,7 +115,8 @@ def verify_jws(token: str, keys: AnyKeys, algorithms: Sequence[str]) -> tuple[Cl
     if source.problems:
         raise ConfigurationError(source.problems)
     jws = parse(token)
-    if jws.algorithm not in algorithms or jws.algorithm not in ALGORITHMS:
-        raise AlgorithmNotAllowed(found=jws.algorithm, want=" or ".join(algorithms))
-    check_signature(jws, source.current().find(jws.algorithm, jws.kid))
-    return copied(jws.header), jws.payload
+    header = jws.header
+    if header.algorithm not in algorithms or header.algorithm not in ALGORITHMS:
+        raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(algorithms))
+    check_signature(jws, source.current().find(header.algorithm, header.kid))
+    return copied(header.values), jws.payload

@@ -2,7 +2,8 @@
 
 Each document has a directory and an environment of its own, and its blocks run in order:
 
-- ``python`` runs; a first line such as ``# app.py`` also writes the block to that file;
+- ``python`` runs; a first line such as ``# app.py`` writes the block to that file and runs it in a
+  process of its own;
 - ``toml`` becomes a guard; a first line such as ``# jwtguard.toml`` writes it, a block without an
   issuer is completed with one;
 - ``console`` runs the lines behind ``$ `` in one shell and compares what they print with what the
@@ -18,6 +19,7 @@ import doctest
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -65,7 +67,7 @@ class Place:
         } | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONWARNINGS": "error",
+            "PYTHONPATH": str(Path(__file__).parent),
         }
         self.servers: list[subprocess.Popen[bytes]] = []
 
@@ -100,7 +102,7 @@ class Place:
     def serve(self, command: str) -> None:
         """Start a server and wait until it listens."""
         self.end_servers()
-        arguments = command.replace("8000", str(self.port)).split()
+        arguments = shlex.split(command.replace("8000", str(self.port)))
         log = (self.directory / "server.log").open("wb")
         self.servers.append(
             subprocess.Popen(  # noqa: S603 - the documents' own commands
@@ -134,15 +136,19 @@ def _free_port() -> int:
         return port
 
 
-def run_python(example: Example) -> None:
+def run_python(example: Example) -> str | None:
     place: Place = example.namespace["_place"]
-    place.write(str(example.parsed))
+    path = place.write(str(example.parsed))
+    if path is not None:
+        status, printed = _run_shell(place, f'"{sys.executable}" {path.name}')
+        return printed if status else None
     with place.entered():
         _run_python(example)
+    return None
 
 
 def load_toml(example: Example) -> None:
-    from jwtguard import from_mapping, from_toml
+    from jwtguard.config import from_mapping, from_toml
 
     place: Place = example.namespace["_place"]
     source = str(example.parsed)
@@ -195,7 +201,8 @@ def _run_shell(place: Place, command: str) -> tuple[int, str]:
     """One command, with the exported variables and the exit status of those before it."""
     script = [f"(exit {place.environment.get('_STATUS', '0')})"]
     if not (Path(sys.executable).parent / "jwtguard").exists():
-        script.insert(0, f'jwtguard() {{ "{sys.executable}" -m jwtguard "$@"; }}')
+        # Not installed: -P keeps the directory off the path, as an installed command does.
+        script.insert(0, f'jwtguard() {{ "{sys.executable}" -P -m jwtguard "$@"; }}')
     script += [
         command.replace("8000", str(place.port)),
         f'_status=$?; printf "\\n%s %s\\n" "{_MARK}" "$_status"; export -p',

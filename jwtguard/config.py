@@ -229,12 +229,14 @@ class _Reading:
         for place, table in self._tables("rules", mapping):
             self._rule(place, table)
         words = self._words(_TOP, "", mapping)
+        guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
         except ConfigurationError as error:
             found = [self._in_file_words(problem) for problem in error.problems]
             self.problems += [problem for problem in found if not self._is_said(problem[0])]
-        if self.problems:
+            guard = None
+        if guard is None or self.problems:
             raise ConfigurationError(sorted(self.problems, key=self._order)) from None
         warnings = (*guard.warnings, *key_file_warnings(guard))
         guard.warnings = tuple(self._in_file_words(warning) for warning in warnings)

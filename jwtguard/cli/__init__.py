@@ -1,0 +1,131 @@
+"""The command ``jwtguard``. Exit codes: 0 yes, 1 no, 2 wrong use."""
+
+import argparse
+import importlib
+import sys
+from difflib import get_close_matches
+from typing import NoReturn
+
+from jwtguard.core.algorithms import ALGORITHMS
+from jwtguard.core.errors import ConfigurationError
+
+from . import checking, explaining, keys, tokens
+from .output import WrongUse, complain, write_problems
+
+TARGET = "a TOML file, or module:guard"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise WrongUse(message)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command with *argv* (by default the process's) and return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["demo"]:
+        code: int = importlib.import_module("jwtguard.demo").main(words[1:])
+        return code
+    try:
+        given = _parser().parse_args(words)
+        code = given.run(given)
+    except SystemExit as stop:  # argparse, after --help and --version
+        return int(stop.code or 0)
+    except ConfigurationError as error:
+        write_problems("problem", error.problems, sys.stderr)
+        return 2
+    except WrongUse as error:
+        complain(f"jwtguard: {error}")
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    from jwtguard import __version__  # the package may still be on its way while it imports us
+
+    parser = _Parser(
+        prog="jwtguard",
+        description="JWT authentication in front of any WSGI or ASGI app.",
+        epilog="Exit codes: 0 yes, 1 no, 2 wrong use.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"jwtguard {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+
+    check = command("check", "Find everything that is wrong with a configuration.")
+    check.add_argument("target", metavar="TARGET", help=TARGET)
+    check.add_argument("--json", action="store_true", help="problems and warnings as JSON")
+    check.set_defaults(run=checking.run)
+
+    explain = command("explain", "Show the way of a request, step by step.")
+    explain.add_argument("target", metavar="TARGET", help=TARGET)
+    explain.add_argument("method", metavar="METHOD")
+    explain.add_argument("path", metavar="PATH", help="as on the wire, percent-encoded")
+    explain.add_argument("--token", metavar="T", help="sent as Authorization: Bearer T; - is stdin")
+    explain.add_argument(
+        "--header", metavar="'K: V'", action="append", default=[], help="may stand several times"
+    )
+    explain.add_argument("--json", action="store_true", help="the same as JSON")
+    explain.set_defaults(run=explaining.run)
+
+    verify = command("verify", "Verify a token; its claims as JSON.")
+    verify.add_argument("target", metavar="TARGET", help=TARGET)
+    verify.add_argument("token", metavar="TOKEN", nargs="?", default="-", help="- is stdin")
+    verify.set_defaults(run=tokens.verify)
+
+    inspect = command("inspect", "Show what a token says, without verifying it.")
+    inspect.add_argument("token", metavar="TOKEN", nargs="?", default="-", help="- is stdin")
+    inspect.set_defaults(run=tokens.inspect)
+
+    token = command("token", "Mint a token for development.")
+    token.add_argument("target", metavar="TARGET", help=TARGET)
+    token.add_argument("--issuer", metavar="NAME", help="whose token; needed where several are")
+    token.add_argument(
+        "--key", metavar="FILE", help="private key in PEM; without it the issuer's own secret"
+    )
+    token.add_argument("--sub", metavar="S", required=True, help="the subject")
+    token.add_argument(
+        "--claim",
+        metavar="K=JSON",
+        action="append",
+        default=[],
+        help="another claim; a bare word is text, null leaves the claim out",
+    )
+    token.add_argument(
+        "--expires", metavar="SECONDS", type=int, default=3600, help="from now; 3600 by default"
+    )
+    token.set_defaults(run=tokens.token)
+
+    keygen = command("keygen", "Make a key: a pair in PEM, or a base64url secret for HS*.")
+    keygen.add_argument(
+        "algorithm",
+        metavar="ALG",
+        nargs="?",
+        default="RS256",
+        type=_algorithm,
+        help="RS256 by default; " + ", ".join(ALGORITHMS),
+    )
+    keygen.add_argument(
+        "--out", metavar="PREFIX", help="write PREFIX.key (mode 0600) and PREFIX.pub"
+    )
+    keygen.set_defaults(run=keys.keygen)
+
+    command("demo", "Show a guarded app, as WSGI and as ASGI.")
+    return parser
+
+
+def _algorithm(word: str) -> str:
+    if word in ALGORITHMS:
+        return word
+    close = get_close_matches(word.upper(), ALGORITHMS, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(ALGORITHMS)}"
+    raise argparse.ArgumentTypeError(f"no such algorithm; {hint}")
+
+
+__all__ = ["main"]

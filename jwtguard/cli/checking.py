@@ -1,0 +1,85 @@
+"""``jwtguard check``: everything that is wrong with a configuration, at once."""
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from jwtguard.config import key_file_warnings, load
+from jwtguard.core.errors import ConfigurationError, Problem
+from jwtguard.guard import Guard
+
+from .output import painted, without_tokens, wrapped, write_problems
+
+
+def find(target: str) -> Guard:
+    """The Guard that a command's TARGET names. Raises ConfigurationError."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # where `python -m` looks, the installed command does not
+    return load(target)
+
+
+def run(given: Namespace) -> int:
+    """0 where the guard can be used, 1 with problems; warnings alone are 0."""
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    guard = None
+    try:
+        guard = find(given.target)
+        said = {what for _, what in guard.warnings}
+        files = [warning for warning in key_file_warnings(guard) if warning[1] not in said]
+        warnings = (*guard.warnings, *files)
+    except ConfigurationError as error:
+        problems = error.problems
+    if given.json:
+        report = {
+            kind: [
+                {"where": without_tokens(where), "what": without_tokens(what)}
+                for where, what in found
+            ]
+            for kind, found in (("problems", problems), ("warnings", warnings))
+        }
+        print(json.dumps(report, indent=2))
+        return 1 if problems else 0
+    out = sys.stdout
+    verdict = painted(
+        f"{_counted(len(problems), 'problem')}, {_counted(len(warnings), 'warning')}",
+        "red" if problems else "yellow" if warnings else "green",
+        out,
+    )
+    print(f"{without_tokens(given.target)}: {verdict}")
+    write_problems("problem", problems, out)
+    write_problems("warning", warnings, out)
+    if guard is not None:
+        _describe(guard)
+    return 1 if problems else 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _describe(guard: Guard) -> None:
+    """What a reader should know of a guard that is all right."""
+    rules = guard.policy.rules
+    opened = [bound.rule.text for bound in rules if bound.access == "public"]
+    optional = [bound.rule.text for bound in rules if bound.access == "optional"]
+    print(f"issuers: {', '.join(issuer.name for issuer in guard.issuers)}; rules: {len(rules)}")
+    print(wrapped(f"open to everybody: {' '.join(opened) or 'nothing'}"))
+    if optional:
+        print(wrapped(f"open, but a token that is sent must be good: {' '.join(optional)}"))
+    print("everything else needs a valid token")
+    if hint := preflight_hint(guard):
+        print(wrapped(f"hint: {hint}"))
+
+
+def preflight_hint(guard: Guard) -> str | None:
+    """Other sites may call, and nobody answers their preflights unless CORS stands in front."""
+    given = guard._setup.given
+    if not given.origins or given.preflight != "judge":
+        return None
+    return (
+        "CORS preflights carry no token and are judged like any request; where the app answers "
+        "them itself, put its CORS middleware in front of the guard, or set "
+        'preflight = "answer"'
+    )

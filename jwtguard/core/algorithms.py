@@ -86,6 +86,6 @@ def names_for(kind: str) -> frozenset[str]:
 
 def same_algorithm(name: str) -> frozenset[str]:
     """The names under which a JWK's ``alg`` member may be meant: RFC 9864 renamed EdDSA."""
-    if name in ("EdDSA", "Ed25519", "Ed448"):
+    if name == "EdDSA":
         return frozenset({"EdDSA", "Ed25519", "Ed448"})
-    return frozenset({name})
+    return frozenset({"EdDSA", name}) if name in ("Ed25519", "Ed448") else frozenset({name})

@@ -6,12 +6,15 @@ the log line that knows the rest.
 
 import html
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import AccessDenied, AuthError, InsufficientScope, TooManyRequests, Unavailable
 from .grammar import accepts, quoted
 from .model import Deny, Pairs, Request
+
+log = logging.getLogger("jwtguard")
 
 ErrorBody = Callable[[AuthError, Request], Mapping[str, Any] | None]
 
@@ -113,9 +116,13 @@ def _body(
         "code": error.code,
         "ref": ref,
     }
-    changed = error_body(error, request) if error_body is not None else None
-    if changed is not None:
-        return "application/json", json.dumps(dict(changed)).encode()
+    if error_body is not None:
+        try:
+            changed = error_body(error, request)
+            if changed is not None:
+                return "application/json", json.dumps(dict(changed)).encode()
+        except Exception:
+            log.exception("error_body raised; the usual body is sent")
     accept = ",".join(request.headers.get_all("accept"))
     content_type = accepts(accept, _TYPES)
     if content_type == "text/html":

@@ -148,7 +148,7 @@ def scopes_of(claims: Claims) -> frozenset[str]:
     """``scope`` (RFC 8693 section 4.2), else ``scp``: text split on spaces, or a list of text."""
     value = claims["scope"] if "scope" in claims else claims.get("scp")
     if isinstance(value, str):
-        return frozenset(value.split())
+        return frozenset(filter(None, value.split(" ")))  # RFC 6749 section 3.3: spaces only
     if isinstance(value, list):
         return frozenset(one for one in value if isinstance(one, str))
     return frozenset()

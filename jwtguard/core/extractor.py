@@ -63,6 +63,12 @@ def _one_token68(values: Sequence[str], where: str) -> str | None:
     return value or None
 
 
+def _name_problems(form: str, name: object) -> Sequence[Problem]:
+    if isinstance(name, str) and is_token(name):
+        return ()
+    return [(form, f"{name!r} is not the name of a {form} (letters, digits, '-', '_', …)")]
+
+
 class Bearer:
     """``Authorization: Bearer <token>`` (RFC 6750 section 2.1)."""
 
@@ -93,8 +99,10 @@ class Bearer:
         among the tokens that were verified before, without reading all of it.
         """
         values = request.headers.get_all("authorization")
-        if len(values) == 1 and values[0].startswith("Bearer "):
-            return values[0][7:]
+        if len(values) == 1:
+            value = values[0]
+            if value.startswith("Bearer ") and value.rfind(" ") == 6:
+                return value[7:] or None
         return None
 
     def remove(self, request: Request, edits: Edits) -> None:
@@ -114,10 +122,10 @@ class FromHeader:
 
     def __init__(self, name: str, prefix: str = "") -> None:
         self.name = str(name).lower()
-        self.prefix = prefix.lower()
-        self.problems: Sequence[Problem] = (
-            [] if is_token(str(name)) else [("header", f"{name!r} is not a header name")]
-        )
+        self.prefix = str(prefix).lower()
+        self.problems: Sequence[Problem] = _name_problems("header", name)
+        if not isinstance(prefix, str):
+            self.problems = [*self.problems, ("prefix", f"is text; found {prefix!r}")]
 
     def read(self, request: Request) -> str | None:
         """The token; a value without the prefix is no credentials."""
@@ -144,9 +152,7 @@ class FromCookie:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.problems: Sequence[Problem] = (
-            [] if is_token(str(name)) else [("cookie", f"{name!r} is not a cookie name")]
-        )
+        self.problems: Sequence[Problem] = _name_problems("cookie", name)
 
     def read(self, request: Request) -> str | None:
         """The cookie's value as it stands: no unquoting, no decoding (RFC 6265 section 4.1.1)."""
@@ -188,9 +194,7 @@ class FromQuery:
 
     def __init__(self, name: str = "access_token") -> None:
         self.name = name
-        self.problems: Sequence[Problem] = (
-            [] if is_token(str(name)) else [("query", f"{name!r} is not a parameter name")]
-        )
+        self.problems: Sequence[Problem] = _name_problems("query", name)
 
     def read(self, request: Request) -> str | None:
         """The parameter's value, percent-decoded."""
@@ -231,15 +235,13 @@ class FromSubprotocol:
 
     def __init__(self, name: str = "bearer") -> None:
         self.name = name
-        self.problems: Sequence[Problem] = (
-            [] if is_token(str(name)) else [("subprotocol", f"{name!r} is not a subprotocol")]
-        )
+        self.problems: Sequence[Problem] = _name_problems("subprotocol", name)
 
     def read(self, request: Request) -> str | None:
         """The word after the marker."""
         words = self._words(request)
         tokens = [
-            after for word, after in zip(words, [*words[1:], ""], strict=True) if word == self.name
+            after for word, after in zip(words, [*words, ""][1:], strict=True) if word == self.name
         ]
         return _one_token68(tokens, "Sec-WebSocket-Protocol")
 

@@ -19,7 +19,8 @@ names_bearer = re.compile(rf"(?i:Bearer)(?![{TCHAR}])").match
 # Two Authorization fields that a server joined with a comma (RFC 9110 section 5.3): after the
 # comma stands a scheme and a space, where an auth-param would have "name=".
 _second_credentials = re.compile(rf",[ \t]*[{TCHAR}]+[ \t]+[^ \t=,]").search
-_quoted_string = re.compile(r'"(?:[^"\\]|\\.)*"')
+# One that is not closed runs to the end, or a search for the quote would start anew at each.
+_quoted_string = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 
 
 def is_joined_credentials(value: str) -> bool:

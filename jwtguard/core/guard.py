@@ -49,7 +49,7 @@ from .model import (
     VerifiedToken,
     token_for_request,
 )
-from .paths import Pattern, return_address
+from .paths import SAFE_IN_PATH, Pattern, return_address
 from .policy import BoundRule, Rule
 from .publish import NOTHING, Published, Variables, headers_of, variables_of
 from .requirement import Requirement
@@ -179,6 +179,8 @@ class Guard:
         if requirement is not None and requirement.problems:
             raise ConfigurationError(requirement.problems)
         try:
+            if not isinstance(raw, str):
+                raise MalformedToken(hint=f"a token is text, not {type(raw).__name__}")
             known = self.verifier.recall(raw, candidates)
             if known is None:
                 verified = self.verifier.verify(raw, candidates)
@@ -418,14 +420,14 @@ class Guard:
         for place in bound.explicit:
             if isinstance(place, FromQuery):
                 query = place.without(query)
-        path = quote(request.mount + request.path, safe="/:@!$&'()*+,=~-._")
+        path = quote(request.mount + request.path, safe=SAFE_IN_PATH, errors="replace")
         return return_address(f"{path}?{query}" if query else path)
 
 
 def _mounted(mount: str, login: str) -> str:
     """The login path as browsers see it; a mount prefix that leads elsewhere is left out."""
     path, mark, query = login.partition("?")
-    address = return_address(quote(mount + path))
+    address = return_address(quote(mount + path, safe=SAFE_IN_PATH, errors="replace"))
     return (path if address == "/" else address) + mark + query
 
 

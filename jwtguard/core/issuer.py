@@ -50,7 +50,8 @@ class Issuer:
     ) -> None:
         self.issuer = issuer
         self.name = name if name is not None else issuer if issuer is not None else "default"
-        self.audience = None if audience is None else frozenset(as_list(audience))
+        audiences = as_list(audience)
+        self.audience = None if audience is None else frozenset(filter(_is_text, audiences))
         self.algorithms = tuple(as_list(algorithms))
         self.source = as_source(keys)
         self.remote = self.source if isinstance(self.source, RemoteKeySource) else None
@@ -64,6 +65,7 @@ class Issuer:
         self.any_iss = any_iss
         self.problems: list[Problem] = [
             *self._identity_problems(),
+            *_audience_problems(audience, audiences),
             *self._claim_problems(),
             *self._key_problems(),
         ]
@@ -97,14 +99,6 @@ class Issuer:
             yield "any_iss", "is for an issuer without an iss value; remove it or the issuer"
 
     def _claim_problems(self) -> Iterable[Problem]:
-        if self.audience is not None and (
-            not self.audience or not all(isinstance(a, str) and a for a in self.audience)
-        ):
-            yield (
-                "audience",
-                "is text or a list of text; write None (false in a file) to say that it is not "
-                "checked",
-            )
         if self.typ is not None and not isinstance(self.typ, str):
             yield "typ", f"is text, such as 'at+jwt'; found {self.typ!r}"
         elif self.types == {"bearer"}:
@@ -132,7 +126,7 @@ class Issuer:
             broken = True
             yield "algorithms", "is empty; name the alg values this issuer signs with"
         for name in self.algorithms:
-            if name in ALGORITHMS:
+            if isinstance(name, str) and name in ALGORITHMS:
                 continue
             broken = True
             if str(name).lower() == "none":
@@ -146,7 +140,7 @@ class Issuer:
                 )
         for where, what in self.source.problems:
             broken = True
-            yield f"keys{where}" if where.startswith("[") else f"keys.{where}", what
+            yield f"keys.{where}".replace(".[", "[").rstrip("."), what
         if broken:
             return
         if not self.remote:
@@ -201,6 +195,19 @@ class Issuer:
             hint = "the token wants a proof of possession"
             raise ClaimMismatch("cnf", "sender_constrained", hint=hint)
         return period
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _audience_problems(given: object, audiences: Sequence[object]) -> Iterable[Problem]:
+    if given is not None and not (audiences and all(map(_is_text, audiences))):
+        yield (
+            "audience",
+            "is text or a list of text; write None (false in a file) to say that it is not "
+            f"checked; found {given!r}",
+        )
 
 
 def _is_seconds(value: object) -> bool:

@@ -6,9 +6,9 @@ a file or the network: a source that must ask for its keys does so in its :meth:
 flow.
 """
 
-import contextlib
 import json
 import logging
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from binascii import unhexlify
@@ -108,6 +108,7 @@ Loaded = tuple[KeySet, list[Problem]]
 """The keys in what a user wrote, or what is wrong with it."""
 
 
+@runtime_checkable
 class KeySource(Protocol):
     """Where an issuer's keys come from.
 
@@ -216,14 +217,17 @@ def _kid_problems(kid: object) -> list[Problem]:
 
 def _decode_secret(value: str | bytes, encoding: str) -> bytes:
     if encoding == "utf8":
-        return value.encode() if isinstance(value, str) else value
+        try:
+            return value.encode() if isinstance(value, str) else value
+        except UnicodeEncodeError:
+            raise ValueError("is not text that UTF-8 can write; give bytes") from None
     text = value if isinstance(value, str) else value.decode("utf-8", "replace")
     text = text.strip()
     try:
         if encoding == "hex":
             return unhexlify(text)
         if encoding == "base64":
-            return b64decode(text.encode(), validate=True)
+            return _from_base64(text.encode())
         if encoding == "base64url":
             return base64url_decode(text.rstrip("=").encode())
     except (ValueError, Base64Error):
@@ -240,32 +244,65 @@ def _decode_secret(value: str | bytes, encoding: str) -> bytes:
 
 def _not_a_secret(material: bytes) -> str | None:
     """Why *material* is no HMAC secret: it is a key that others may know (RFC 8725 section 2.1)."""
-    what = _key_format(material)
-    if what is None:
-        with contextlib.suppress(ValueError, Base64Error):
-            what = _key_format(b64decode(b"".join(material.split()), validate=True))
-    if what is None:
-        return None
-    return (
-        f"is {what}, not an HMAC secret: whoever has the public key could sign tokens with it. "
-        "Use PublicKey or JWKSet (public_key, public_key_file, jwks_file in a file) and its "
-        "algorithm"
-    )
+    for reading in _readings(material, depth=2):
+        what = _key_format(reading)
+        if what is not None:
+            return (
+                f"is {what}, not an HMAC secret: whoever has the public key could sign tokens "
+                "with it. Use PublicKey or JWKSet (public_key, public_key_file, jwks_file in a "
+                "file) and its algorithm"
+            )
+    return None
+
+
+def _readings(material: bytes, depth: int) -> Iterable[bytes]:
+    """What *material* may be once it is decoded: people paste keys in any wrapping."""
+    yield material
+    text = b"".join(material.split()).replace(b"\0", b"")
+    if text != material:
+        yield text
+    if not depth:
+        return
+    standard = text.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    padded = standard + b"=" * (-len(standard) % 4)
+    for decode, coded in ((_from_base64, padded), (unhexlify, text)):
+        try:
+            decoded = decode(coded)
+        except (ValueError, Base64Error):
+            continue
+        yield from _readings(decoded, depth - 1)
+
+
+def _from_base64(text: bytes) -> bytes:
+    return b64decode(text, validate=True)
+
+
+# The names of SSH key types (RFC 4253 section 6.6), in clear, in base64 behind their length, and
+# on the wire.
+_is_ssh = re.compile(
+    rb"(?:ssh-(?:rsa|dss|ed25519|ed448)|ecdsa-sha2-nistp[0-9]+|sk-(?:ssh|ecdsa)-)[^ ]* *AAAA"
+    rb"|\A(?:AAAAB3NzaC1|AAAAC3NzaC1|AAAACXNzaC1|AAAAE2VjZHNh|AAAAGnNr|AAAAInNr)"
+    rb"|\A\x00\x00\x00.(?:ssh-|ecdsa-sha2-|sk-)",
+    re.DOTALL,
+).search
 
 
 def _key_format(material: bytes) -> str | None:
-    if b"-----BEGIN" in material:
+    if b"-----BEGIN" in material or b"----BEGINSSH2" in material or b"---- BEGIN" in material:
         return "a PEM file"
-    if material.lstrip().startswith((b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-")):
+    if _is_ssh(material) or material.startswith((b"ssh-", b"ecdsa-sha2-", b"\0\0\0\x07ssh-")):
         return "an SSH key"
     if _loads_as_der(material):
         return "a key or certificate in DER"
     try:
         value = json.loads(material)
+        if isinstance(value, str):
+            value = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    if isinstance(value, dict) and ({"kty", "keys"} & value.keys()):
-        return "a JWK or JWK Set"
+    for entry in value if isinstance(value, list) else [value]:
+        if isinstance(entry, dict) and ({"kty", "keys"} & entry.keys()):
+            return "a JWK or JWK Set"
     return None
 
 
@@ -335,7 +372,9 @@ class PublicKey(LocalKeys):
 
 def public_key(text: str | bytes, kid: str | None, insecure_short_keys: bool) -> Loaded:
     """The key in a PEM *text*, or why there is none."""
-    data = text.encode() if isinstance(text, str) else text
+    if not isinstance(text, (str, bytes)):
+        return KeySet(), [("pem", f"is text or bytes, not {type(text).__name__}")]
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     if b"PRIVATE KEY-----" in data:
         return KeySet(), [
             (
@@ -461,7 +500,7 @@ def _jwk(entry: object, symmetric: bool, insecure_short_keys: bool) -> Key:
     if algorithm is not None:
         if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise ValueError(f"alg {str(algorithm)[:20]!r} is not a signature algorithm")
-        served &= same_algorithm(algorithm)
+        served = served & same_algorithm(algorithm) if algorithm in served else frozenset()
     if isinstance(material, bytes):
         complaint = _not_a_secret(material)
         if complaint or not material:
@@ -527,6 +566,12 @@ AnyKeys = KeySource | Sequence[KeySource]
 
 def as_source(keys: AnyKeys) -> KeySource:
     """One source or a list of them, as one source."""
+    for key in keys if isinstance(keys, (list, tuple)) else [keys]:
+        if not isinstance(key, KeySource):
+            what = (
+                f"is a Secret, PublicKey or JWKSet, or a list of them; found {type(key).__name__}"
+            )
+            return LocalKeys(KeySet(), [("", what)])
     if not isinstance(keys, Sequence):
         return keys
     if len(keys) == 1:

@@ -29,7 +29,7 @@ _ESCAPE = r"%[0-9A-Fa-f]{2}"
 
 _never = re.compile(rf"{_DOT_SEGMENT}|\\|{_CONTROL}|{_UNDECODABLE}|{_ESCAPE}").search
 _second_reading = re.compile(r"//|[;#?]").search
-_raw_never = re.compile(r"%2[Ee]|%5[Cc]|\\|[\x00-\x20\x7f]").search
+_raw_never = re.compile("%2[Ee]|%5[Cc]|\\\\|[\x00-\x20\x7f\ud800-\udfff]").search
 _raw_slash = re.compile(r"%2[Ff]").search
 
 
@@ -151,7 +151,7 @@ class Pattern:
                 raise ValueError(f"{text!r} looks like {whose}; write {ours}")
         if not text.startswith("/"):
             raise ValueError(f"{text!r} must start with '/'")
-        if "%" in text:
+        if re.search(_ESCAPE, text):
             raise ValueError(f"{text!r}: write the decoded character instead of a % escape")
         if not is_unambiguous(text):
             raise ValueError(f"{text!r} can match no request: {_oddity(text)} is refused before")
@@ -301,8 +301,8 @@ class Router(Generic[T]):
 
 # --- addresses sent to browsers -----------------------------------------------------------------
 
-_unsafe_return = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|[^\S ]").search
-_SAFE_PATH = "/:@!$&'()*+,=~-._"
+_unsafe_return = re.compile("[\x00-\x1f\x7f-\x9f\\\\\ud800-\udfff]|[^\\S ]").search
+SAFE_IN_PATH = "/:@!$&'()*+,=~-._"
 
 
 def return_address(target: str) -> str:
@@ -332,4 +332,6 @@ def return_address(target: str) -> str:
         return "/"
     if _unsafe_return(query):
         return "/"
-    return quote(unquote(path), safe=_SAFE_PATH) + mark + quote(query, safe="/?:@!$&'()*+,;=~%-._")
+    return (
+        quote(unquote(path), safe=SAFE_IN_PATH) + mark + quote(query, safe="/?:@!$&'()*+,;=~%-._")
+    )

@@ -64,7 +64,7 @@ class Rule:
         self.issuers = None if issuers is None else tuple(as_list(issuers))
         self.status = status
         self.login = login
-        self.forward = dict(forward or {})
+        self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
         self.requirement = Requirement(**requirement)

@@ -61,7 +61,7 @@ def report(
         "want": error.want,
         "hint": error.hint,
     }
-    facts = {k: v if v is None or isinstance(v, int) else escaped(v) for k, v in facts.items()}
+    facts = {k: v if v is None or k == "status" else escaped(v) for k, v in facts.items()}
     line = [f"{facts['status']} {facts['reason']} ref={ref}"]
     if rule is not None:
         line.append(f"rule={facts['rule']}")

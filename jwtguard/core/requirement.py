@@ -142,7 +142,9 @@ class Requirement:
     def _words(self, where: str, value: Any, *, split: bool = False) -> tuple[str, ...]:
         words = as_list(value)
         if split and isinstance(value, str):
-            words = value.split()
+            words = [word for word in value.split(" ") if word]
+        if where.startswith("any_") and isinstance(value, (list, set, frozenset)) and not words:
+            self.problems.append((where, "is empty: nobody has one of none; leave it out"))
         for word in words:
             if not isinstance(word, str) or not word:
                 self.problems.append((where, f"is text or a list of text; found {word!r}"))
@@ -156,6 +158,8 @@ class Requirement:
     def _compile(self, require: Any) -> tuple[tuple[tuple[str, Test], ...], ...]:
         several = isinstance(require, Sequence) and not isinstance(require, str)
         mappings = list(require) if several else [require]
+        if require == []:
+            self.problems.append(("require", "is a list of no alternatives; leave it out"))
         alternatives = []
         for index, mapping in enumerate(mappings):
             where = f"require[{index}]" if several else "require"

@@ -94,7 +94,7 @@ class Setup:
 
     def _of_type(self, where: str, kind: type, things: Iterable[Any]) -> list[Any]:
         found = []
-        for index, thing in enumerate([things] if isinstance(things, kind) else things):
+        for index, thing in enumerate(as_list(things)):
             if isinstance(thing, kind):
                 found.append(thing)
             else:

@@ -23,6 +23,7 @@ from .issuer import Candidates
 from .jose import Header, Jws, parse, payload_claims, remember_header
 from .keyloader import AnyKeys, Key, RemoteKeySource, as_source
 from .model import Clock, Flow, Verified, copied
+from .wording import as_list
 
 
 class Verifier:
@@ -105,7 +106,7 @@ def check_signature(jws: Jws, keys: Sequence[Key]) -> Key:
     raise BadSignature(found=header.kid, want=f"{header.algorithm}, {len(keys)} keys tried")
 
 
-def verify_jws(token: str, keys: AnyKeys, algorithms: Sequence[str]) -> tuple[Claims, bytes]:
+def verify_jws(token: str, keys: AnyKeys, algorithms: str | Sequence[str]) -> tuple[Claims, bytes]:
     """Verify a compact JWS (RFC 7515) below the claims: the JOSE header and the payload's bytes.
 
     *keys* is a `JWKSet`, `Secret`, `PublicKey` or a list of them, *algorithms* the ``alg`` values
@@ -116,7 +117,8 @@ def verify_jws(token: str, keys: AnyKeys, algorithms: Sequence[str]) -> tuple[Cl
         raise ConfigurationError(source.problems)
     jws = parse(token)
     header = jws.header
-    if header.algorithm not in algorithms or header.algorithm not in ALGORITHMS:
-        raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(algorithms))
+    allowed = as_list(algorithms)
+    if header.algorithm not in allowed or header.algorithm not in ALGORITHMS:
+        raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(allowed))
     check_signature(jws, source.current().find(header.algorithm, header.kid))
     return copied(header.values), jws.payload

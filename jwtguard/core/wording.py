@@ -1,6 +1,6 @@
 """How configuration is read: one value or many, and what to say about a wrong word."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,7 +9,7 @@ def as_list(value: Any) -> list[Any]:
     """A plain string where a list may stand is one value."""
     if value is None:
         return []
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         return [value]
     return list(value)
 

@@ -50,6 +50,7 @@ ISSUER = {
 
 _run_python = PythonEvaluator()
 _file_name = re.compile(r"#\s+([\w./-]+\.(?:py|toml|json))\s*\n").match
+_port_of_documents = re.compile(r"(?<=127\.0\.0\.1:)8000|(?<=--port )8000")
 _MARK = "~~~ end of command"
 _BASH = shutil.which("bash") or "bash"
 
@@ -68,7 +69,9 @@ class Place:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(Path(__file__).parent),
+            "CURL_HOME": str(self.directory),  # no progress meter
         }
+        (self.directory / ".curlrc").write_text("silent\nshow-error\nmax-time = 20\n")
         self.servers: list[subprocess.Popen[bytes]] = []
 
     def write(self, source: str) -> Path | None:
@@ -102,7 +105,7 @@ class Place:
     def serve(self, command: str) -> None:
         """Start a server and wait until it listens."""
         self.end_servers()
-        arguments = shlex.split(command.replace("8000", str(self.port)))
+        arguments = shlex.split(_port_of_documents.sub(str(self.port), command))
         log = (self.directory / "server.log").open("wb")
         self.servers.append(
             subprocess.Popen(  # noqa: S603 - the documents' own commands
@@ -204,7 +207,7 @@ def _run_shell(place: Place, command: str) -> tuple[int, str]:
         # Not installed: -P keeps the directory off the path, as an installed command does.
         script.insert(0, f'jwtguard() {{ "{sys.executable}" -P -m jwtguard "$@"; }}')
     script += [
-        command.replace("8000", str(place.port)),
+        _port_of_documents.sub(str(place.port), command),
         f'_status=$?; printf "\\n%s %s\\n" "{_MARK}" "$_status"; export -p',
     ]
     done = subprocess.run(  # noqa: S603 - the documents' own commands
@@ -224,7 +227,7 @@ def _run_shell(place: Place, command: str) -> tuple[int, str]:
         if name not in ("PWD", "OLDPWD", "SHLVL", "_"):
             place.environment[name] = re.sub(r"\\(.)", r"\1", value)
     place.environment["_STATUS"] = status
-    return int(status), printed.replace(str(place.port), "8000")
+    return int(status), printed.replace(f":{place.port}", ":8000")
 
 
 _fence = re.compile(r"^ {0,3}(`{3,}|~{3,})[ ]*(.*)$", re.MULTILINE).finditer

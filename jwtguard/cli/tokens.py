@@ -47,7 +47,7 @@ def verify(given: Namespace) -> int:
     except AuthError as error:
         complain(f"refused: {facts(error)}")
         return 1
-    print(json.dumps(verified.claims, indent=2))
+    print(json.dumps(verified.claims, indent=2, sort_keys=True))
     return 0
 
 
@@ -62,11 +62,11 @@ def inspect(given: Namespace) -> int:
     except ValueError as error:
         complain(f"this is no JWT: {error}")
         return 1
-    complain("NOT VERIFIED: anybody can write such a token.")
+    complain("unverified: anybody can write such a token")
     try:
         parse(raw)
     except AuthError as error:
-        complain(f"A guard would refuse it: {facts(error)}")
+        complain(f"a guard would refuse it: {facts(error)}")
     times = {name: when(claims[name]) for name in ("exp", "nbf", "iat") if _is_time(claims, name)}
     print(
         json.dumps(

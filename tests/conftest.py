@@ -1,0 +1,19 @@
+"""The last lines of a run say how many of the shared vectors ran (see tests.shared)."""
+
+from collections import Counter
+from typing import Any
+
+PREFIX = "vectors: "
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    ran: Counter[str] = Counter()
+    for outcome in ("passed", "failed", "xfailed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, number in getattr(report, "user_properties", ()):
+                if name.startswith(PREFIX):
+                    ran[name.removeprefix(PREFIX)] += number
+    if ran:
+        terminalreporter.section("shared vectors")
+    for name, number in sorted(ran.items()):
+        terminalreporter.line(f"{number} x {name}")

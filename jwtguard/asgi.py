@@ -53,19 +53,27 @@ class GuardMiddleware:
             # The ASGI specification asks for an exception where a type is not understood.
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
-        decision = guard.judge(ScopeRequest(scope))
-        if not isinstance(decision, Allow):
-            if not isinstance(decision, Deny):
+        allow = None
+        if kind == "http":
+            path, raw_path = _target(scope)
+            fields = [value for name, value in scope["headers"] if name == b"authorization"]
+            if len(fields) == 1:
+                field = fields[0].decode("latin-1")
+                allow = guard.recall(scope["method"], path, raw_path, field)
+        if allow is None:
+            decision = guard.judge(ScopeRequest(scope))
+            if not isinstance(decision, (Allow, Deny)):
                 decision = await drive.arun(decision, self._fetch)
             if isinstance(decision, Deny):
                 if kind == "http":
                     return await _respond(decision, send, "http.response")
                 return await _refuse_handshake(decision, scope, receive, send)
+            allow = decision
         if guard.response_headers:
             send = _completing(send, guard.response_headers)
-        if decision.subprotocol is not None:
-            send = _choosing(send, decision.subprotocol)
-        return await self.app(_published(scope, decision), receive, send)
+        if allow.subprotocol is not None:
+            send = _choosing(send, allow.subprotocol)
+        return await self.app(_published(scope, allow), receive, send)
 
 
 class ScopeHeaders:
@@ -89,11 +97,7 @@ class ScopeRequest(Request):
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        mount = scope.get("root_path")
-        path: str = scope["path"]
-        self.path = _below(path, mount) if mount else path
-        raw_path: bytes | None = scope.get("raw_path")
-        self.raw_path = None if raw_path is None else raw_path.decode("latin-1")
+        self.path, self.raw_path = _target(scope)
         headers: RawHeaders = scope["headers"]
         if scope["type"] == "websocket":
             self.websocket = True
@@ -117,6 +121,17 @@ _LATER: dict[str, Callable[[Scope], str | None]] = {
     "client": lambda scope: scope["client"][0] if scope.get("client") else None,
     "mount": lambda scope: scope.get("root_path") or "",
 }
+
+
+def _target(scope: Scope) -> tuple[str, str | None]:
+    """The path the app routes, and the target as on the wire where the server gives it."""
+    path: str = scope["path"]
+    mount: str | None = scope.get("root_path")
+    raw_path: bytes | None = scope.get("raw_path")
+    return (
+        _below(path, mount) if mount else path,
+        None if raw_path is None else raw_path.decode("latin-1"),
+    )
 
 
 def _below(path: str, mount: str) -> str:

@@ -41,14 +41,18 @@ class GuardMiddleware:
         if too_many:
             raise wrong_door("asgi")
         guard = self.guard
-        decision = guard.judge(EnvironRequest(environ))
-        if not isinstance(decision, Allow):
-            if not isinstance(decision, Deny):
+        path, raw_path = _target(environ)
+        field = environ.get("HTTP_AUTHORIZATION")
+        allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field)
+        if allow is None:
+            decision = guard.judge(EnvironRequest(environ))
+            if not isinstance(decision, (Allow, Deny)):
                 decision = drive.run(decision, self._fetch)
             if isinstance(decision, Deny):
                 start_response(_status_line(decision.status), list(decision.headers))
                 return [decision.body]
-        _publish(environ, decision)
+            allow = decision
+        _publish(environ, allow)
         if guard.response_headers:
             start_response = _completing(start_response, guard.response_headers)
         return self.app(environ, start_response)
@@ -84,12 +88,9 @@ class EnvironRequest(Request):
     __slots__ = ("_environ",)
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
-        get = environ.get
-        path = get("PATH_INFO") or "/"
         self._environ = environ
         self.method = environ["REQUEST_METHOD"]
-        self.path = path if path.isascii() else _utf8(path)
-        self.raw_path = get("RAW_URI") or get("REQUEST_URI")
+        self.path, self.raw_path = _target(environ)
         self.headers = EnvironHeaders(environ)
         self.websocket = "HTTP_UPGRADE" in environ and (
             environ["HTTP_UPGRADE"].lower() == "websocket"
@@ -108,6 +109,13 @@ _LATER = {
     "client": "REMOTE_ADDR",
     "mount": "SCRIPT_NAME",
 }
+
+
+def _target(environ: "WSGIEnvironment") -> tuple[str, str | None]:
+    """The path the app routes, and the target as on the wire where the server gives it."""
+    get = environ.get
+    path = get("PATH_INFO") or "/"
+    return path if path.isascii() else _utf8(path), get("RAW_URI") or get("REQUEST_URI")
 
 
 def _utf8(text: str) -> str:

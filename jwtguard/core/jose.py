@@ -105,7 +105,7 @@ class Header:
     ``typ`` is compared without case and without a leading ``application/`` (section 4.1.9).
     """
 
-    __slots__ = ("algorithm", "kid", "segment", "typ", "values")
+    __slots__ = ("algorithm", "kid", "known", "segment", "typ", "values")
 
     def __init__(self, segment: bytes) -> None:
         """Raises ValueError, or MalformedToken where the reason is worth telling."""
@@ -123,6 +123,7 @@ class Header:
         if not isinstance(typ, str):
             raise ValueError("typ is not a string")
         self.segment = segment
+        self.known = False  # whether it is kept for the next token
         self.values = values
         self.algorithm: str = values["alg"]
         self.kid: str | None = values.get("kid")
@@ -134,18 +135,10 @@ def normal_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 
 
-class Jws:
-    """A parsed compact serialization (RFC 7515 section 7.1); nothing in it is verified yet."""
-
-    __slots__ = ("header", "payload", "signature", "signing_input")
-
-    def __init__(
-        self, header: Header, payload: bytes, signature: bytes, signing_input: bytes
-    ) -> None:
-        self.header = header
-        self.payload = payload
-        self.signature = signature
-        self.signing_input = signing_input
+Jws = tuple[Header, bytes, bytes, bytes]
+"""A parsed compact serialization (RFC 7515 section 7.1), nothing in it verified yet: the header,
+the payload, the signature, and the signing input.
+"""
 
 
 # Headers of verified tokens: an issuer repeats the same few for every token of a key.
@@ -156,9 +149,10 @@ _MAX_KNOWN_HEADER = 1024  # bytes
 
 def remember_header(header: Header) -> None:
     """Keep the header of a token whose signature was verified."""
-    if header.segment not in _known_headers and len(header.segment) <= _MAX_KNOWN_HEADER:
+    if len(header.segment) <= _MAX_KNOWN_HEADER:
         if len(_known_headers) >= _MAX_KNOWN_HEADERS:
             _known_headers.clear()
+        header.known = True
         _known_headers[header.segment] = header
 
 
@@ -176,12 +170,8 @@ def parse(token: str) -> Jws:
     segment, payload, signature = parts
     try:
         header = _known_headers.get(segment) or Header(segment)
-        return Jws(
-            header,
-            base64url_decode(payload),
-            base64url_decode(signature),
-            data[: -len(signature) - 1],
-        )
+        signing_input = data[: -len(signature) - 1]
+        return header, base64url_decode(payload), base64url_decode(signature), signing_input
     except ValueError as error:
         raise MalformedToken("malformed_token", hint=_plain(error)) from None
 
@@ -197,9 +187,9 @@ def _plain(error: ValueError) -> str:
     return str(error) if type(error) is ValueError and len(str(error)) < 40 else "not JSON"
 
 
-def payload_claims(jws: Jws) -> Claims:
+def claims_of(payload: bytes) -> Claims:
     """The payload as claims. Raises MalformedToken."""
     try:
-        return json_object(jws.payload)
+        return json_object(payload)
     except ValueError as error:
         raise MalformedToken("malformed_token", hint=_plain(error)) from None

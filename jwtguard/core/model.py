@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, final
 
-from .claims import Claims, roles_of, scopes_of
+from .claims import Claims, Period, roles_of, scopes_of
 from .errors import AuthError
 
 if TYPE_CHECKING:
@@ -119,21 +119,10 @@ class Verified:
     Nothing here is handed out without a copy, so a request cannot change it for another.
     """
 
-    __slots__ = (
-        "_roles",
-        "_scopes",
-        "claims",
-        "containers",
-        "header",
-        "issued_by",
-        "key",
-        "keys",
-        "published",
-        "raw",
-        "tenant",
-        "valid_from",
-        "valid_until",
-    )
+    published: tuple[object, Any] = (None, None)
+    """What the last rule made of it (`publish.Published`): most tokens meet one rule again."""
+    _scopes: frozenset[str] | None = None
+    _roles: frozenset[str] | None = None
 
     def __init__(
         self,
@@ -142,7 +131,7 @@ class Verified:
         tenant: str | None,
         header: Claims,
         claims: Claims,
-        period: tuple[float, float],
+        period: Period,
         key: "Key | None",
         keys: "KeySet",
     ) -> None:
@@ -155,10 +144,6 @@ class Verified:
         self.key = key
         self.keys = keys
         self.containers = [k for k, v in claims.items() if type(v) in _CONTAINERS]
-        # What the last rule made of it (`publish.Published`): most tokens meet one rule again.
-        self.published: tuple[object, Any] = (None, None)
-        self._scopes: frozenset[str] | None = None
-        self._roles: frozenset[str] | None = None
 
     @property
     def scopes(self) -> frozenset[str]:

@@ -142,6 +142,7 @@ class BoundRule:
     __slots__ = (
         "access",
         "ambient",
+        "bearer_only",
         "candidates",
         "explicit",
         "forward",
@@ -171,10 +172,7 @@ class BoundRule:
         self.candidates = candidates
         self.explicit = tuple(place for place in rule.places if not place.ambient)
         self.ambient = tuple(place for place in rule.places if place.ambient)
-        # The common kind of rule: a token in Authorization, and nothing to take out of the request.
-        self.is_plain = (
-            len(rule.places) == 1 and type(rule.places[0]) is Bearer and not strip_credentials
-        )
+        self.bearer_only = len(rule.places) == 1 and type(rule.places[0]) is Bearer
         self.removed = tuple(
             place
             for place in rule.places
@@ -185,6 +183,14 @@ class BoundRule:
         # A rule that answers 401 to a valid token must not send its bearer to log in again.
         self.login = None if rule.status == 401 else login
         self.https = https
+        # Whether all that counts is a token in Authorization, so that it can be recalled.
+        self.is_plain = (
+            rule.access != "public"
+            and self.bearer_only
+            and not self.removed
+            and not https
+            and rule.requirement.is_static
+        )
 
 
 class Entry:
@@ -201,8 +207,8 @@ class Entry:
 
 Route = tuple[BoundRule, Pattern | None, str]
 
-MAX_KNOWN_PATHS = 1024
-MAX_KNOWN_PATH = 256  # characters
+MAX_KNOWN_TARGETS = 1024
+MAX_KNOWN_TARGET = 256  # characters
 
 
 class Policy:
@@ -228,26 +234,31 @@ class Policy:
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
 
+    def recall(self, method: str, path: str, raw_path: str | None) -> Route | None:
+        """What `route` found out about a plain target before."""
+        # One spelling has one meaning: as it went over the wire, but for the query.
+        if raw_path is None or raw_path == path or raw_path.partition("?")[0] == path:
+            return self._known.get((method, path))
+        return None
+
     def route(self, request: Request) -> Route:
         """The rule for a request, by which pattern, and the method as rules know it.
 
         Raises AmbiguousTarget (400) where target or method has more than one reading.
         """
-        path, raw_path = request.path, request.raw_path
-        at = (request.method, path)
-        # Remembered are plain targets only, and the plain ones come as they went over the wire.
-        as_sent = raw_path is None or raw_path == path or raw_path.partition("?")[0] == path
-        if as_sent and (known := self._known.get(at)) is not None:
+        path, sent_as = request.path, request.method
+        known = self.recall(sent_as, path, request.raw_path)
+        if known is not None:
             return known
-        check_target(path, raw_path, self._opaque)
-        if not is_token(request.method):
-            raise AmbiguousTarget("malformed_method", found=request.method)
-        method = request.method.upper()
+        check_target(path, request.raw_path, self._opaque)
+        if not is_token(sent_as):
+            raise AmbiguousTarget("malformed_method", found=sent_as)
+        method = sent_as.upper()
         route = (*self.choose(path, method), method)
-        if as_sent and len(path) <= MAX_KNOWN_PATH and is_unambiguous(path):
-            if len(self._known) >= MAX_KNOWN_PATHS:
+        if len(path) + len(sent_as) <= MAX_KNOWN_TARGET and is_unambiguous(path):
+            if len(self._known) >= MAX_KNOWN_TARGETS:
                 self._known.clear()
-            self._known[at] = route
+            self._known[sent_as, path] = route
         return route
 
     def choose(self, path: str, method: str) -> tuple[BoundRule, Pattern | None]:

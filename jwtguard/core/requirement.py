@@ -83,6 +83,11 @@ class Requirement:
             or self.check
         )
 
+    @property
+    def is_static(self) -> bool:
+        """Whether one token meets it always or never, whatever the request."""
+        return self.check is None and not self.parameter_names
+
     def __repr__(self) -> str:
         words = ("scopes", "any_scope", "roles", "any_role", "require", "check")
         said = [f"{word}={getattr(self, word)!r}" for word in words if getattr(self, word)]

@@ -20,7 +20,7 @@ from .errors import (
     KeysUnavailable,
 )
 from .issuer import Candidates
-from .jose import Header, Jws, parse, payload_claims, remember_header
+from .jose import Header, claims_of, parse, remember_header
 from .keyloader import AnyKeys, Key, RemoteKeySource, as_source
 from .model import Clock, Flow, Verified, copied
 from .wording import as_list
@@ -61,22 +61,22 @@ class Verifier:
 
         Raises errors.InvalidToken, and in the flow Unavailable where the key could not be had.
         """
-        jws = parse(raw)
-        claims = payload_claims(jws)
+        header, payload, signature, signing_input = parse(raw)
+        claims = claims_of(payload)
         times = check_types(claims)
         issuer, tenant = candidates.choose(claims)
-        header = jws.header
         try:
             period = issuer.check(header, claims, times, self._clock())
             keys = issuer.source.current()
             found = keys.find(header.algorithm, header.kid)
             if not found and may_ask and issuer.remote is not None:
                 return self._ask_then_verify(raw, candidates, header, issuer.remote)
-            key = check_signature(jws, found)
+            key = check_signature(header, signing_input, signature, found)
         except AuthError as error:
             error.issuer, error.subject = issuer.name, claims.get("sub")
             raise
-        remember_header(header)
+        if not header.known:
+            remember_header(header)
         verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys)
         self._cache.put(verified)
         return verified
@@ -94,14 +94,15 @@ class Verifier:
         return verified
 
 
-def check_signature(jws: Jws, keys: Sequence[Key]) -> Key:
+def check_signature(
+    header: Header, signing_input: bytes, signature: bytes, keys: Sequence[Key]
+) -> Key:
     """The key that verifies the signature. Raises KeyNotFound, BadSignature."""
-    header = jws.header
     if not keys:
         raise KeyNotFound(found=header.kid, want=f"a key for {header.algorithm}")
     verify = ALGORITHMS[header.algorithm].verify
     for key in keys:
-        if verify(jws.signing_input, key.material, jws.signature):
+        if verify(signing_input, key.material, signature):
             return key
     raise BadSignature(found=header.kid, want=f"{header.algorithm}, {len(keys)} keys tried")
 
@@ -115,10 +116,10 @@ def verify_jws(token: str, keys: AnyKeys, algorithms: str | Sequence[str]) -> tu
     source = as_source(keys)
     if source.problems:
         raise ConfigurationError(source.problems)
-    jws = parse(token)
-    header = jws.header
+    header, payload, signature, signing_input = parse(token)
     allowed = as_list(algorithms)
     if header.algorithm not in allowed or header.algorithm not in ALGORITHMS:
         raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(allowed))
-    check_signature(jws, source.current().find(header.algorithm, header.kid))
-    return copied(header.values), jws.payload
+    found = source.current().find(header.algorithm, header.kid)
+    check_signature(header, signing_input, signature, found)
+    return copied(header.values), payload

@@ -144,7 +144,7 @@ def run_python(example: Example) -> str | None:
     path = place.write(str(example.parsed))
     if path is not None:
         status, printed = _run_shell(place, f'"{sys.executable}" {path.name}')
-        return printed if status else None
+        return f"exit status {status}\n{printed}" if status else None
     with place.entered():
         _run_python(example)
     return None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
@@ -133,6 +134,17 @@ class FakeIssuer:
                 public_jwk(key, kid=kid, alg=self.algorithm, use="sig") for kid, key in self._keys
             ]
         }
+
+    def public_pem(self) -> str:
+        """The public key of the moment in PEM, to write into a ``public_key_file``."""
+        key = self._keys[0][1]
+        if isinstance(key, bytes):
+            raise TypeError(f"{self.algorithm} has a secret, and no public key")
+        return (
+            key.public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            .decode("ascii")
+        )
 
     def trusted(self, **changes: Any) -> Issuer:
         """The `Issuer` to configure a guard with; it follows :meth:`rotate`.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jwtguard import Guard, Requirement, Rule, errors
+from jwtguard import Guard, PublicKey, Requirement, Rule, errors
 from jwtguard.core import Request
 from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.testing import FakeIssuer, private_key, verified
@@ -99,6 +99,22 @@ def test_a_published_set_holds_no_private_member(algorithm):
 
     assert len(published) == 2
     assert all({"d", "p", "q", "k"}.isdisjoint(key) for key in published)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "Ed25519"])
+def test_the_public_key_can_be_written_to_a_file(algorithm, tmp_path):
+    idp = FakeIssuer(algorithm=algorithm)
+    file = tmp_path / "issuer.pub"
+    file.write_text(idp.public_pem())
+
+    guard = Guard([idp.trusted(keys=PublicKey.from_file(file))])
+
+    assert guard.verify(idp.token()).subject == "alice"
+
+
+def test_a_secret_has_no_public_key():
+    with pytest.raises(TypeError, match="HS256 has a secret"):
+        FakeIssuer(algorithm="HS256").public_pem()
 
 
 def test_the_clock_is_the_tests_own():

@@ -3,7 +3,7 @@
 import hmac
 import itertools
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from .stopwatch import Variant, time_in_turn
 from .traffic import Signer
 
 ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
-SEEN = 64  # different tokens that are seen again and again
+SEEN = len(traffic.PATHS)  # different tokens that are seen again and again
 CACHE = 1024  # small, so that a run of new tokens pushes others out as it does in service
 
 
@@ -30,6 +30,7 @@ class Row:
     algorithm: str
     raw: float
     seen: float
+    elsewhere: float  # a seen token on a path that nobody asked for before
     new: float
     peer: float
     loaded: float  # the peer with its key loaded once
@@ -66,12 +67,17 @@ def measure(algorithm: str, rounds: int, batch: int) -> list[Row]:
     }  # fmt: skip
     for door, (request, caller, app, middleware, peer) in doors.items():
 
-        def requests(tokens: Iterator[bytes], make: Any = request) -> Callable[[int], list[Any]]:
-            return lambda count: [make(token) for token in itertools.islice(tokens, count)]
+        def requests(
+            tokens: Iterable[bytes],
+            paths: Iterable[bytes] = itertools.cycle(traffic.PATHS),
+            make: Any = request,
+        ) -> Callable[[int], list[Any]]:
+            pairs = zip(tokens, paths, strict=False)
+            return lambda count: [make(*pair) for pair in itertools.islice(pairs, count)]
 
         behind_guard = caller(middleware(app, signer.guard(cache_size=CACHE)))
-        for token in seen:
-            behind_guard(request(token))
+        for token, path in zip(seen, traffic.PATHS, strict=True):
+            behind_guard(request(token, path))
         # A guard of its own for the new tokens, so that they do not push out the seen ones.
         behind_other_guard = caller(middleware(app, signer.guard(cache_size=CACHE)))
         behind_peer = caller(peer(app, signer.written_key, algorithm))
@@ -79,6 +85,12 @@ def measure(algorithm: str, rounds: int, batch: int) -> list[Row]:
         variants |= {
             f"{door} empty": Variant(requests(itertools.cycle(seen)), caller(app)),
             f"{door} seen": Variant(requests(itertools.cycle(seen)), behind_guard),
+            f"{door} elsewhere": Variant(
+                requests(
+                    itertools.cycle(seen), map(b"/reports/2025/%d".__mod__, itertools.count())
+                ),
+                behind_guard,
+            ),
             f"{door} new": Variant(requests(iter(new)), behind_other_guard),
             f"{door} peer": Variant(requests(iter(new)), behind_peer),
             f"{door} loaded": Variant(requests(iter(new)), behind_loaded),
@@ -92,7 +104,7 @@ def measure(algorithm: str, rounds: int, batch: int) -> list[Row]:
             raw,
             *(
                 times.added(f"{door} {what}", f"{door} empty")
-                for what in ("seen", "new", "peer", "loaded")
+                for what in ("seen", "elsewhere", "new", "peer", "loaded")
             ),
         )
         for door in doors

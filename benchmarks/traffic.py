@@ -17,7 +17,7 @@ from jwtguard.testing import private_key, public_jwk, sign
 ISSUER = "https://login.example.com/"
 AUDIENCE = "https://api.example.com"
 NEEDED_SCOPE = "reports:read"
-PATH = b"/reports/2026/q3"
+PATHS = [b"/reports/2026/%d" % number for number in range(64)]
 QUERY = b"page=2"
 
 _HEADERS = [
@@ -37,7 +37,7 @@ def _fresh(value: bytes) -> bytes:
     return bytes(bytearray(value))
 
 
-def wsgi_request(token: bytes) -> dict[str, Any]:
+def wsgi_request(token: bytes, path: bytes = PATHS[0]) -> dict[str, Any]:
     """An environ as gunicorn makes it, every text in it new."""
     environ: dict[str, Any] = {
         "wsgi.version": (1, 0),
@@ -55,9 +55,9 @@ def wsgi_request(token: bytes) -> dict[str, Any]:
         "REMOTE_PORT": "51234",
         "SCRIPT_NAME": "",
         "REQUEST_METHOD": b"GET".decode(),
-        "PATH_INFO": PATH.decode(),
+        "PATH_INFO": path.decode(),
         "QUERY_STRING": QUERY.decode(),
-        "RAW_URI": (PATH + b"?" + QUERY).decode(),
+        "RAW_URI": (path + b"?" + QUERY).decode(),
     }
     for name, value in _HEADERS:
         environ[f"HTTP_{name.decode().upper().replace('-', '_')}"] = value.decode()
@@ -65,7 +65,7 @@ def wsgi_request(token: bytes) -> dict[str, Any]:
     return environ
 
 
-def asgi_request(token: bytes) -> dict[str, Any]:
+def asgi_request(token: bytes, path: bytes = PATHS[0]) -> dict[str, Any]:
     """A scope as uvicorn makes it, every text in it new."""
     headers = [(_fresh(name), _fresh(value)) for name, value in _HEADERS]
     return {
@@ -77,8 +77,8 @@ def asgi_request(token: bytes) -> dict[str, Any]:
         "scheme": "https",
         "root_path": "",
         "method": b"GET".decode(),
-        "path": PATH.decode(),
-        "raw_path": _fresh(PATH),
+        "path": path.decode(),
+        "raw_path": _fresh(path),
         "query_string": _fresh(QUERY),
         "headers": [*headers, (_fresh(b"authorization"), b"Bearer " + token)],
         "state": {},

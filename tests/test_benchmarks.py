@@ -45,6 +45,6 @@ def test_a_third_of_the_rules_is_of_each_kind_and_every_path_has_its_rule(count)
     assert len(set(paths)) == 9
     guard = matching.Signer("HS256").guard(rules)
     for path in paths:
-        bound, pattern = guard.policy.choose(path.decode(), "GET")
+        bound, pattern = guard.policy.choose(path.decode().replace("%d", "1"), "GET")
         assert bound is not guard.policy.closing
         assert pattern is not None

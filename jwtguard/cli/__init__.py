@@ -24,12 +24,13 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run a command with *argv* (by default the process's) and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    if words[:1] == ["demo"]:
-        code: int = importlib.import_module("jwtguard.demo").main(words[1:])
-        return code
+    code: int
     try:
-        given = _parser().parse_args(words)
-        code = given.run(given)
+        if words[:1] == ["demo"]:  # it reads its own words
+            code = importlib.import_module("jwtguard.demo").main(words[1:])
+        else:
+            given = _parser().parse_args(words)
+            code = given.run(given)
     except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or 0)
     except ConfigurationError as error:

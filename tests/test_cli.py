@@ -1,0 +1,816 @@
+"""The commands: what they print where, and how they exit."""
+
+import io
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+import jwtguard
+from jwtguard import Guard, config
+from jwtguard.cli import main
+from jwtguard.cli.keys import public_pem
+from jwtguard.cli.tokens import when
+from jwtguard.core.algorithms import ALGORITHMS
+from jwtguard.testing import private_key, public_jwk, sign
+
+SECRET = "a secret of more than thirty-two bytes"
+KEY = private_key("ES256")
+
+TOML = f"""
+realm   = "api.example.com"
+origins = ["https://app.example.com"]
+forward = {{ X-User-Id = "sub" }}
+
+[[issuer]]
+issuer          = "https://login.example.com/"
+name            = "people"
+audience        = "https://api.example.com"
+algorithms      = ["RS256", "ES256"]
+jwks_file       = "jwks.json"
+public_key_file = "rsa.pub"
+typ             = "at+jwt"
+
+[[issuer]]
+name       = "jobs"
+algorithms = ["HS256"]
+audience   = false
+secret     = "{SECRET}"
+
+[[rule]]
+path   = ["/health", "/login"]
+access = "public"
+
+[[rule]]
+path     = "/admin/**"
+issuers  = "people"
+any_role = ["admin", "superuser"]
+
+[[rule]]
+path    = "/reports/**"
+issuers = "people"
+methods = ["POST"]
+scopes  = "reports:write"
+
+[[rule]]
+path        = "/app/**"
+issuers     = "people"
+credentials = ["bearer", {{ cookie = "auth_token" }}]
+login       = "/login"
+
+[[rule]]
+path        = "/feed"
+issuers     = "people"
+access      = "optional"
+credentials = [{{ cookie = "auth_token" }}]
+
+[[rule]]
+path        = "/socket"
+issuers     = "people"
+credentials = {{ query = "access_token" }}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("commands")
+    (folder / "jwks.json").write_text(json.dumps({"keys": [public_jwk(KEY, kid="k1")]}))
+    rsa = private_key("RS256")
+    (folder / "rsa.pub").write_bytes(public_pem(rsa))
+    for name, key in (("es.key", KEY), ("rsa.key", rsa), ("other.key", private_key("ES256"))):
+        (folder / name).write_bytes(pkcs8(key))
+    (folder / "jwtguard.toml").write_text(TOML)
+    (folder / "broken.toml").write_text('[[issuer]]\naudiance = "x"\nsecret = "short"\n')
+    (folder / "an_app_to_command.py").write_text(
+        "from jwtguard import from_toml\nguard = from_toml('jwtguard.toml')\n"
+    )
+    return folder
+
+
+def pkcs8(key):
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def flat(text):
+    """Text as if lines had no end."""
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def run(folder, capsys, monkeypatch):
+    """run("check", …) in the folder -> (exit code, stdout, stderr)"""
+    monkeypatch.chdir(folder)
+
+    def run(*words, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def mint(run):
+    """A token of the issuer's own, by the command."""
+
+    def mint(*words, sub="alice", issuer="people", key="es.key"):
+        signer = () if issuer == "jobs" else ("--key", key)
+        code, out, _ = run(
+            "token", "jwtguard.toml", "--issuer", issuer, *signer, "--sub", sub, *words
+        )
+        assert code == 0
+        assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", out)
+        return out.strip()
+
+    return mint
+
+
+# --- check (row C2) -----------------------------------------------------------------------------
+
+
+def test_check_says_what_is_open_and_warns_of_method_gaps(run):
+    code, out, err = run("check", "jwtguard.toml")
+
+    assert (code, err) == (0, "")
+    assert "jwtguard.toml: no problems, 2 warnings" in out
+    assert "open to everybody: /health /login" in out
+    assert "warning: rule[2].methods" in out
+    assert "warning: rule[5].credentials" in out
+    assert "preflight" in out
+
+
+def test_check_prints_every_problem_with_its_place(run):
+    code, out, err = run("check", "broken.toml")
+
+    assert (code, err) == (1, "")
+    assert out.splitlines()[0] == "broken.toml: 4 problems, no warnings"
+    for place in ("audiance", "audience", "algorithms", "secret"):
+        assert f"problem: issuer[0].{place}\n" in out
+
+
+def test_check_prints_json_for_scripts(run):
+    code, out, err = run("check", "broken.toml", "--json")
+    report = json.loads(out)
+
+    assert (code, err) == (1, "")
+    assert report.keys() == {"problems", "warnings"}
+    assert report["warnings"] == []
+    assert report["problems"][0].keys() == {"where", "what"}
+    assert {p["where"] for p in report["problems"]} == {
+        "issuer[0].audiance",
+        "issuer[0].audience",
+        "issuer[0].algorithms",
+        "issuer[0].secret",
+    }
+
+
+def test_warnings_alone_are_a_yes(run):
+    code, out, _ = run("check", "jwtguard.toml", "--json")
+    report = json.loads(out)
+
+    assert code == 0
+    assert report["problems"] == []
+    assert [w["where"] for w in report["warnings"]] == ["rule[2].methods", "rule[5].credentials"]
+
+
+@pytest.mark.parametrize("target", ["nowhere.toml", "no_module_of_this_name:guard", "rsa.pub"])
+def test_a_target_that_cannot_be_read_is_a_problem_to_check(run, target):
+    code, out, _ = run("check", target, "--json")
+
+    assert code == 1
+    assert [p["where"] for p in json.loads(out)["problems"]] == [target]
+
+
+def test_check_takes_a_guard_in_a_module_of_the_current_directory(run, monkeypatch):
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    code, out, _ = run("check", "an_app_to_command:guard")
+
+    assert code == 0
+    assert "an_app_to_command:guard: no problems" in out
+
+
+def test_check_warns_of_secret_files_others_can_read_in_any_target(run, folder):
+    (folder / "secret.txt").write_text(SECRET)
+    (folder / "secret.txt").chmod(0o644)
+    (folder / "secretive_app.py").write_text(
+        "from jwtguard import Guard, Issuer, Secret\n"
+        "keys = Secret.from_file('secret.txt')\n"
+        "guard = Guard([Issuer(audience=None, algorithms='HS256', keys=keys)])\n"
+    )
+    (folder / "secretive.toml").write_text(
+        '[[issuer]]\naudience = false\nalgorithms = "HS256"\nsecret = { file = "secret.txt" }\n'
+    )
+    for target, place in (
+        ("secretive_app:guard", "issuers[0].keys"),
+        ("secretive.toml", "issuer[0].secret"),
+    ):
+        [warning] = json.loads(run("check", target, "--json")[1])["warnings"]
+        assert warning["where"] == place
+        assert "others can read it" in warning["what"]
+
+
+# --- explain (row B19) --------------------------------------------------------------------------
+
+
+def explain(run, *words):
+    code, out, err = run("explain", "jwtguard.toml", *words, "--json")
+    report = json.loads(out)
+    assert report.keys() == {"verdict", "status", "rule", "reason", "steps"}
+    assert code == {"allow": 0, "deny": 1}[report["verdict"]]
+    assert err == ""
+    return report
+
+
+CASES = [
+    # words, verdict, status, rule, reason, what the steps say
+    (("GET", "/health"), "allow", 200, "0:/health /login", None, "credentials are not looked at"),
+    (("GET", "/admin/x"), "deny", 401, "1:/admin/**", "no_credentials", "Bearer: nothing"),
+    (("GET", "/other"), "deny", 401, "closing:/**", "no_credentials", "no rule names this path"),
+    (("GET", "/reports/x"), "deny", 403, "closing:/**", "method_not_covered", "is for POST"),
+    (("GET", "/reports/x"), "deny", 403, "closing:/**", "method_not_covered", "no rule is for GET"),
+    (("GET", "/a/../b"), "deny", 400, None, "ambiguous_path", "before any rule"),
+    (("GET", "/a/%2e%2e/b"), "deny", 400, None, "ambiguous_target", "before any rule"),
+    (("GET", "/a%2Fb"), "deny", 400, None, "ambiguous_path", "found /a%2Fb"),
+    (("GET", "//health"), "deny", 400, None, "ambiguous_path", "before any rule"),
+    (("GET", "http://x/health"), "deny", 400, None, "ambiguous_path", "before any rule"),
+    (("GE T", "/health"), "deny", 400, None, "malformed_method", "before any rule"),
+    (("get", "/%68ealth?x=%2F"), "allow", 200, "0:/health /login", None, "/health"),
+    (("POST", "/reports/x"), "deny", 401, "2:/reports/**", "no_credentials", "reports:write"),
+    (("GET", "/feed"), "allow", 200, "4:/feed", None, "none is needed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "verdict", "status", "rule", "reason", "said"), CASES)
+def test_explain_tells_the_way_of_a_request(run, words, verdict, status, rule, reason, said):
+    report = explain(run, *words)
+
+    assert report["verdict"] == verdict
+    assert report["status"] == status
+    assert report["rule"] == rule
+    assert report["reason"] == reason
+    assert said in "\n".join(report["steps"])
+
+
+TOKENS = [
+    # words for the token, sub, path, reason, what the steps say
+    (("--claim", "role=admin"), "/admin/x", None, "requirement: is met"),
+    (("--claim", "role=user"), "/admin/x", "role_missing", "want admin or superuser"),
+    (("--expires", "-3600"), "/admin/x", "expired", "s ago"),
+    (("--claim", "aud=https://api.example.com/"), "/admin/x", "audience_mismatch",
+     "want https://api.example.com; hint differs by a trailing slash"),
+    (("--claim", "iss=https://other/"), "/admin/x", "unknown_issuer", "found https://other/"),
+    (("--claim", "nbf=4000000000"), "/admin/x", "not_yet_valid", "claim nbf"),
+    (("--claim", "exp=null"), "/admin/x", "claim_missing", "claim exp"),
+    (("--claim", "scope=reports:read"), "/reports/x", "insufficient_scope", "want reports:write"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "path", "reason", "said"), TOKENS)
+def test_explain_says_why_a_token_fails(run, mint, words, path, reason, said):
+    token = mint(*words)
+    report = explain(run, "POST", path, "--token", token)
+
+    assert report["reason"] == reason
+    assert said in "\n".join(report["steps"])
+    assert token not in str(report)
+
+
+def test_explain_shows_a_token_signed_by_another_key(run, mint):
+    report = explain(run, "GET", "/admin/x", "--token", mint(key="other.key"))
+
+    assert report["reason"] == "bad_signature"
+    assert "token: refused by issuer people: 401 bad_signature" in "\n".join(report["steps"])
+
+
+def test_explain_shows_what_is_forwarded_and_what_is_removed(run, mint):
+    steps = explain(run, "GET", "/other", "--token", mint())["steps"]
+
+    assert "forwarded: X-User-Id: alice" in steps
+    steps = explain(run, "GET", "/health", "--header", "X_User_Id: forged")["steps"]
+    assert "removed: x-user-id (the app sees none of these)" in steps
+
+
+def test_explain_reads_headers_cookies_and_the_query(run, mint):
+    token = mint()
+    cookie = ("--header", f"Cookie: a=b; auth_token={token}")
+
+    assert explain(run, "GET", "/app/x", *cookie)["verdict"] == "allow"
+    assert explain(run, "POST", "/app/x", *cookie)["reason"] == "cross_site"
+    same = ("--header", "Sec-Fetch-Site: same-origin")
+    assert explain(run, "POST", "/app/x", *cookie, *same)["verdict"] == "allow"
+    query = explain(run, "GET", f"/socket?access_token={token}")
+    assert query["verdict"] == "allow"
+    assert "removed: the token from the query" in query["steps"]
+    assert token not in str(query)
+    both = explain(run, "GET", "/app/x", *cookie, "--token", token)
+    assert "cookies are not read" in str(both["steps"])
+
+
+def test_explain_shows_a_redirect_to_the_login(run):
+    report = explain(run, "GET", "/app/x?a=b", "--header", "Accept: text/html")
+
+    assert (report["status"], report["reason"]) == (302, "no_credentials")
+    assert "answer: Location: /login?next=%2Fapp%2Fx%3Fa%3Db" in report["steps"]
+
+
+@pytest.mark.parametrize("cookie", ["expired", "a b"])
+def test_explain_says_that_a_bad_cookie_is_passed_over(run, mint, cookie):
+    value = mint("--expires", "-3600") if cookie == "expired" else cookie
+    report = explain(run, "GET", "/feed", "--header", f"Cookie: auth_token={value}")
+
+    assert report["verdict"] == "allow"
+    assert "a bad cookie is passed over" in str(report["steps"])
+
+
+PREFLIGHT = (
+    *("OPTIONS", "/admin/x"),
+    *("--header", "Origin: https://app.example.com"),
+    *("--header", "Access-Control-Request-Method: GET"),
+)
+
+
+def test_explain_hints_at_preflights_that_are_judged(run):
+    report = explain(run, *PREFLIGHT)
+
+    assert report["reason"] == "no_credentials"
+    assert "hint: CORS preflights carry no token" in str(report["steps"])
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict", "status"), [("answer", "deny", 204), ("pass", "allow", 200)]
+)
+def test_explain_tells_of_preflights_that_need_no_token(run, folder, word, verdict, status):
+    (folder / "preflight.toml").write_text(f'preflight = "{word}"\n' + TOML)
+    _, out, _ = run("explain", "preflight.toml", *PREFLIGHT, "--json")
+    report = json.loads(out)
+
+    assert (report["verdict"], report["status"]) == (verdict, status)
+    assert "a CORS preflight is" in str(report["steps"])
+
+
+def test_explain_for_people_ends_with_the_verdict(run, mint):
+    code, out, _ = run("explain", "jwtguard.toml", "GET", "/admin/x", "--token", mint())
+
+    assert code == 1
+    assert out.splitlines()[0] == "request       GET /admin/x"
+    assert out.splitlines()[-1] == "verdict       deny 403 role_missing"
+
+
+def test_explain_counts_rules_in_a_row_that_are_for_other_paths(run, folder):
+    rules = "".join(f'[[rule]]\npath = "/r{n}"\n' for n in range(100))
+    (folder / "many.toml").write_text(
+        f'[[issuer]]\naudience = false\nalgorithms = "HS256"\nsecret = "{SECRET}"\n' + rules
+    )
+    _, out, _ = run("explain", "many.toml", "GET", "/r99", "--json")
+
+    assert "passed over: 0:/r0 to 98:/r98 (99 rules): the path does not match" in str(
+        json.loads(out)["steps"]
+    )
+
+
+# --- verify -------------------------------------------------------------------------------------
+
+
+def test_verify_prints_the_claims_as_json(run, mint):
+    token = mint("--claim", 'roles=["admin"]')
+    for words, stdin in (((token,), ""), (("-",), f"{token}\n"), ((), token)):
+        code, out, err = run("verify", "jwtguard.toml", *words, stdin=stdin)
+        assert (code, err) == (0, "")
+        assert json.loads(out)["sub"] == "alice"
+        assert json.loads(out)["roles"] == ["admin"]
+
+
+def test_verify_says_on_stderr_why_a_token_is_refused(run, mint):
+    token = mint("--expires", "-3600")
+    code, out, err = run("verify", "jwtguard.toml", token)
+
+    assert (code, out) == (1, "")
+    assert "refused: expired; claim exp" in err
+    assert token not in err
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "\ud800", "x" * 20_000, "ä.ö.ü"])
+def test_verify_refuses_what_is_no_token(run, token):
+    code, out, err = run("verify", "jwtguard.toml", stdin=token)
+
+    assert (code, out) == (1, "")
+    assert err.startswith("refused: ")
+
+
+# --- inspect ------------------------------------------------------------------------------------
+
+
+def test_inspect_shows_an_unverified_token_and_says_so(run):
+    token = sign(
+        {"sub": "x", "exp": 0, "nbf": True, "iat": 4_000_000_000}, b"any key will do", "HS256"
+    )
+    for words, stdin in (((token,), ""), (("-",), token), ((), token + "\n")):
+        code, out, err = run("inspect", *words, stdin=stdin)
+        found = json.loads(out)
+        assert code == 0
+        assert "unverified" in err
+        assert found["verified"] is False
+        assert found["header"] == {"alg": "HS256", "typ": "JWT"}
+        assert found["claims"]["sub"] == "x"
+        assert found["times"]["exp"].startswith("1970-01-01 00:00:00 UTC (")
+        assert found["times"]["iat"].startswith("2096-10-02 07:06:40 UTC (in ")
+        assert "nbf" not in found["times"]
+
+
+def test_inspect_shows_what_a_guard_would_refuse_by_its_form(run):
+    token = sign({"sub": "x"}, b"any key will do", "HS256", {"crit": ["x"]})
+    code, out, err = run("inspect", token)
+
+    assert code == 0
+    assert json.loads(out)["header"]["crit"] == ["x"]
+    assert "a guard would refuse it: header_not_supported; found crit" in err
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        ("", "1 parts"),
+        ("abc", "1 parts"),
+        ("a.b.c.d.e", "encrypted token"),
+        ("!.e30.", "its header is no JSON object"),
+        ("e30.MQ.", "its payload is no JSON object"),
+        ("e30.é.", "its payload is no JSON object"),
+    ],
+)
+def test_inspect_says_no_to_what_is_no_jwt(run, raw, why):
+    code, out, err = run("inspect", stdin=raw)
+
+    assert (code, out) == (1, "")
+    assert "this is no JWT" in err
+    assert why in err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01 00:00:00 UTC (0 seconds ago)"),
+        (1, "1970-01-01 00:00:01 UTC (in 1 second)"),
+        (-119, "1969-12-31 23:58:01 UTC (119 seconds ago)"),
+        (3600, "1970-01-01 01:00:00 UTC (in 60 minutes)"),
+        (-86400 * 2, "1969-12-30 00:00:00 UTC (2 days ago)"),
+    ],
+)
+def test_times_are_told_for_people(seconds, text):
+    assert when(seconds, now=0) == text
+
+
+# --- token (rows B14, C5) -----------------------------------------------------------------------
+
+
+def claims_of(run, token):
+    code, out, _ = run("verify", "jwtguard.toml", token)
+    assert code == 0
+    return json.loads(out)
+
+
+def test_a_minted_token_has_what_its_issuer_asks_for(run, mint):
+    claims = claims_of(run, mint("--claim", "email=alice@example.com", "--claim", "role=admin"))
+
+    assert claims["iss"] == "https://login.example.com/"
+    assert claims["aud"] == "https://api.example.com"
+    assert claims["exp"] == claims["iat"] + 3600
+    assert (claims["sub"], claims["email"], claims["role"]) == (
+        "alice",
+        "alice@example.com",
+        "admin",
+    )
+
+
+def test_a_minted_token_names_its_key_and_type(run, mint):
+    header = json.loads(run("inspect", mint())[1])["header"]
+
+    assert header == {"alg": "ES256", "typ": "at+jwt", "kid": "k1"}
+
+
+@pytest.mark.parametrize(("key", "algorithm"), [("es.key", "ES256"), ("rsa.key", "RS256")])
+def test_the_private_key_decides_the_algorithm(run, mint, key, algorithm):
+    token = mint(key=key)
+
+    assert json.loads(run("inspect", token)[1])["header"]["alg"] == algorithm
+    assert claims_of(run, token)["sub"] == "alice"
+
+
+def test_an_issuer_with_a_secret_signs_by_itself(run, mint):
+    claims = claims_of(run, mint(issuer="jobs", sub="job-1"))
+
+    assert claims["sub"] == "job-1"
+    assert not claims.keys() & {"iss", "aud"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("n=1", 1),
+        ("n=true", True),
+        ("n=1.5", 1.5),
+        ('n="1"', "1"),
+        ("n=admin", "admin"),
+        ("n=NaN", "NaN"),
+        ("n=a=b", "a=b"),
+        ('n={"a": [1]}', {"a": [1]}),
+        ("n=", ""),
+    ],
+)
+def test_a_claim_is_json_and_a_bare_word_is_text(run, mint, text, value):
+    assert claims_of(run, mint("--claim", text))["n"] == value
+
+
+def test_a_claim_of_null_is_left_out(run, mint):
+    token = mint("--claim", "exp=null")
+
+    assert "exp" not in json.loads(run("inspect", token)[1])["claims"]
+
+
+def test_the_time_to_expiry_is_given_in_seconds(run, mint):
+    claims = claims_of(run, mint("--expires", "60"))
+
+    assert claims["exp"] - claims["iat"] == 60
+
+
+def test_a_token_that_the_guard_will_refuse_is_minted_with_a_note(run):
+    code, out, err = run(
+        *("token", "jwtguard.toml", "--issuer", "people", "--key", "other.key", "--sub", "a")
+    )
+
+    assert code == 0
+    assert out.count(".") == 2
+    assert "note: the guard will refuse this token: bad_signature" in err
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_keygen_token_and_verify_work_together_for_every_algorithm(
+    run, tmp_path, monkeypatch, algorithm
+):
+    code, out, err = run("keygen", algorithm, "--out", tmp_path / "k")
+    assert (code, out) == (0, "")
+    symmetric = ALGORITHMS[algorithm].symmetric
+    line = (
+        'secret = { file = "k.key", encoding = "base64url" }'
+        if symmetric
+        else 'public_key_file = "k.pub"'
+    )
+    (tmp_path / "x.toml").write_text(
+        f'[[issuer]]\naudience = false\nalgorithms = "{algorithm}"\n{line}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    signer = () if symmetric else ("--key", "k.key")
+    code, token, err = run("token", "x.toml", "--sub", "alice", *signer)
+    assert (code, err) == (0, "")
+
+    code, out, err = run("verify", "x.toml", token.strip())
+    assert (code, err) == (0, "")
+    assert json.loads(out)["sub"] == "alice"
+
+
+def test_a_token_has_the_claims_that_an_issuer_requires_and_a_tenant(run, tmp_path):
+    (tmp_path / "x.toml").write_text(
+        '[[issuer]]\nissuer = "https://x/{tenant}/"\ntenants = ["a", "b"]\naudience = ["y", "z"]\n'
+        'algorithms = "HS256"\nrequired_claims = ["exp", "jti", "nbf"]\n'
+        f'secret = "{SECRET}"\n'
+    )
+    code, token, err = run("token", tmp_path / "x.toml", "--sub", "alice")
+
+    assert (code, err) == (0, "")
+    claims = json.loads(run("verify", tmp_path / "x.toml", token.strip())[1])
+    assert (claims["iss"], claims["aud"]) == ("https://x/a/", ["y", "z"])
+
+
+# --- keygen (row C5) ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_keygen_prints_a_base64url_secret_of_the_length_of_the_hash(run, algorithm):
+    code, out, err = run("keygen", algorithm)
+
+    assert (code, err) == (0, "")
+    guard = config.from_mapping(
+        {
+            "issuer": {
+                "audience": False,
+                "algorithms": algorithm,
+                "secret": {"value": out.strip(), "encoding": "base64url"},
+            }
+        }
+    )
+    assert isinstance(guard, Guard)
+
+
+def test_keygen_makes_rs256_where_nothing_is_said_and_prints_both_halves(run):
+    code, out, err = run("keygen")
+    private = load_pem_private_key(out.encode(), None)
+    public = load_pem_public_key(out[out.index("-----BEGIN PUBLIC KEY") :].encode())
+
+    assert (code, err) == (0, "")
+    assert private.key_size == 2048
+    assert private.public_key() == public
+
+
+def test_keygen_writes_a_private_file_that_only_its_owner_can_read(run, tmp_path):
+    old = os.umask(0)
+    try:
+        code, out, err = run("keygen", "ES256", "--out", tmp_path / "k")
+    finally:
+        os.umask(old)
+
+    assert (code, out) == (0, "")
+    assert "public_key_file" in err
+    assert stat.S_IMODE((tmp_path / "k.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "k.pub").stat().st_mode) == 0o644
+    assert (tmp_path / "k.key").read_text().startswith("-----BEGIN PRIVATE KEY-----")
+    assert (tmp_path / "k.pub").read_text().startswith("-----BEGIN PUBLIC KEY-----")
+
+
+@pytest.mark.parametrize("there", [".key", ".pub"])
+def test_keygen_never_overwrites_and_leaves_no_half_pair(run, tmp_path, there):
+    (tmp_path / f"k{there}").write_text("mine")
+    code, out, err = run("keygen", "ES256", "--out", tmp_path / "k")
+
+    assert (code, out) == (2, "")
+    assert "is there already" in flat(err)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_keygen_follows_no_link(run, tmp_path):
+    (tmp_path / "k.key").symlink_to(tmp_path / "elsewhere")
+    code, _, _ = run("keygen", "HS256", "--out", tmp_path / "k")
+
+    assert code == 2
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_keygen_into_a_missing_folder_is_wrong_use(run, tmp_path):
+    code, _, err = run("keygen", "HS256", "--out", tmp_path / "nowhere" / "k")
+
+    assert code == 2
+    assert "No such file" in flat(err)
+
+
+# --- wrong use ----------------------------------------------------------------------------------
+
+WRONG = [
+    ((), "COMMAND"),
+    (("chek",), "check"),
+    (("check",), "TARGET"),
+    (("check", "jwtguard.toml", "--jsn"), "--jsn"),
+    (("verify", "nowhere.toml", "x"), "No such file"),
+    (("verify", "broken.toml", "x"), "issuer[0].audiance"),
+    (("explain", "broken.toml", "GET", "/"), "issuer[0].secret"),
+    (("token", "broken.toml", "--sub", "a"), "issuer[0].audience"),
+    (("explain", "jwtguard.toml", "GET"), "PATH"),
+    (("explain", "jwtguard.toml", "GET", "/", "--header", "x"), "--header takes"),
+    (("token", "jwtguard.toml", "--issuer", "jobs"), "--sub"),
+    (("token", "jwtguard.toml", "--sub", "a"), "choose with --issuer: people, jobs"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "x"), "there are people, jobs"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people"), "jwtguard keygen"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "jobs", "--claim", "x"), "--claim takes"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "jobs", "--claim", "x=["), "none"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "jobs", "--expires", "x"), "--expires"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "jobs", "--key", "es.key"), "signs with"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "no"), "No such"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "rsa.pub"),
+     "not a private key"),
+    (("keygen", "rs256"), "did you mean RS256?"),
+    (("keygen", "none"), "known are HS256"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_wrong_use_is_2_and_says_what_to_write(run, words, said):
+    code, out, err = run(*words)
+
+    assert (code, out) == (2, "")
+    assert said in flat(err)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "{token}", "jwtguard.toml"),
+        ("verify", "jwtguard.toml", "{token}", "{token}"),
+        ("inspect", "{token}", "{token}"),
+        ("{token}",),
+        ("check", "{token}"),
+        ("check", "{token}", "--json"),
+        ("explain", "jwtguard.toml", "{token}", "/x"),
+        ("explain", "jwtguard.toml", "GET", "/{token}"),
+        ("explain", "jwtguard.toml", "GET", "{token}", "--json"),
+        ("explain", "jwtguard.toml", "GET", "/", "--header", "{token}"),
+        ("token", "jwtguard.toml", "--sub", "a", "--issuer", "{token}"),
+        ("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "{token}"),
+        ("keygen", "{token}"),
+    ],
+)
+def test_a_token_in_the_wrong_place_is_never_echoed(run, mint, words):
+    token = mint()
+    code, out, err = run(*(word.format(token=token) for word in words))
+
+    assert code != 0
+    assert token[:20] not in re.sub(r"\s", "", out + err)
+
+
+# --- the terminal -------------------------------------------------------------------------------
+
+
+def test_output_fits_80_columns(run, mint):
+    token = mint()
+    for words in (
+        ("check", "jwtguard.toml"),
+        ("check", "broken.toml"),
+        ("explain", "jwtguard.toml", "GET", "/admin/x", "--token", token),
+        ("explain", "jwtguard.toml", "GET", "/reports/x"),
+        ("verify", "jwtguard.toml", "x.y.z"),
+        ("check",),
+    ):
+        _, out, err = run(*words)
+        assert [line for line in (out + err).splitlines() if len(line) > 80] == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "no_color", "coloured"),
+    [
+        (Terminal, None, True),
+        (Terminal, "", True),
+        (Terminal, "1", False),
+        (io.StringIO, "", False),
+    ],
+)
+def test_output_is_coloured_on_a_terminal_only(run, monkeypatch, stream, no_color, coloured):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    for words in (("check", "broken.toml"), ("explain", "jwtguard.toml", "GET", "/admin")):
+        out = stream()
+        monkeypatch.setattr(sys, "stdout", out)
+        run(*words)
+        assert ("\x1b[" in out.getvalue()) is coloured
+
+
+def test_what_a_request_holds_does_not_reach_the_terminal_as_commands(run):
+    _, out, _ = run("explain", "jwtguard.toml", "GET", "/x%1b[31m", "--header", "A: \x1b[31m")
+
+    assert "\x1b" not in out
+
+
+# --- the process --------------------------------------------------------------------------------
+
+
+def process(folder, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "jwtguard", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(jwtguard.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_is_python_m_jwtguard(folder):
+    done = process(folder, "check", "broken.toml", "--json")
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert len(json.loads(done.stdout)["problems"]) == 4
+
+
+def test_refusals_leave_no_log_line_on_stderr(folder):
+    done = process(folder, "explain", "jwtguard.toml", "GET", "/admin/x", "--token", "x")
+
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_version_and_help_are_a_yes(run):
+    assert run("--version")[0] == 0
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("check", "explain", "verify", "inspect", "token", "keygen", "demo"):
+        assert f"\n    {command} " in out
+
+
+def test_the_demo_gets_its_own_words(run):
+    code, out, _ = run("demo", "--help")
+
+    assert code == 0
+    assert "--check" in out

@@ -1,0 +1,18 @@
+"""Settings of a project that keeps no users and no sessions: tokens say who somebody is."""
+
+import os
+import secrets
+from pathlib import Path
+
+BASE_DIR = Path(__file__).parent.parent
+
+SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "reports.example.com"]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"  # what runserver serves, guard and all
+INSTALLED_APPS: list[str] = []
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+USE_TZ = True

@@ -1,0 +1,13 @@
+"""Every address of the project."""
+
+from django.urls import path
+from reports import views
+
+urlpatterns = [
+    path("health", views.health),
+    path("reports/", views.list_reports),
+    path("reports/<int:number>/", views.read_report),
+    path("users/<str:user>/reports/", views.reports_of),
+    path("tenants/<str:tenant>/reports/", views.list_reports),
+    path("staff/queue/", views.queue),
+]

@@ -1,9 +1,7 @@
 """The demo does what it says, on real servers and over real HTTP."""
 
-import http.client
 import itertools
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -17,6 +15,7 @@ import pytest
 from jwtguard import demo
 from jwtguard.demo import pages, running, table
 from jwtguard.demo.guarded import make_issuer
+from tests import curl
 
 ROOT = Path(__file__).parent.parent
 COMMAND = "import sys; from jwtguard.demo import main; sys.exit(main(sys.argv[1:]))"
@@ -153,9 +152,9 @@ def test_it_prints_curl_lines_that_work_and_stops_at_ctrl_c():
         ports = set()
         for title, command in itertools.pairwise(lines):
             if command.startswith("curl "):
-                port, got = as_curl_would(command)
+                port, *answer = curl.send(command)
                 ports.add(port)
-                assert title.endswith(f": {got}")
+                assert title.endswith(f": {table.outcome(table.Answer(*answer))}")
         assert len(ports) == 2
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=20)
@@ -167,20 +166,6 @@ def test_it_prints_curl_lines_that_work_and_stops_at_ctrl_c():
     assert rest.endswith("Stopping.\n")
     assert "401 expired" in rest  # the log says why
     assert "Traceback" not in rest
-
-
-def as_curl_would(command):
-    """Send what a curl line says; the port and the outcome."""
-    words = shlex.split(command)
-    headers = [words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H"]
-    method = words[words.index("-X") + 1] if "-X" in words else "GET"
-    address = urllib.parse.urlsplit(words[-1])
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
-    connection.request(method, address.path, headers=dict(headers))
-    response = connection.getresponse()
-    answer = table.Answer(response.status, response.headers, response.read())
-    connection.close()
-    return address.port, table.outcome(answer)
 
 
 def test_a_port_in_use_is_said_in_one_line(capsys):

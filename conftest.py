@@ -8,7 +8,7 @@ Each document has a directory and an environment of its own, and its blocks run 
   issuer is completed with one;
 - ``console`` runs the lines behind ``$ `` in one shell and compares what they print with what the
   block shows (``...`` stands for anything); servers stay up until the document ends, on a free
-  port in place of 8000;
+  port in place of 8000; ``sh`` is one such command without the ``$ ``;
 - ``json`` is JSON; ``text`` and ``nginx`` are read by people only.
 
 A block in any other language is a failure, so that none goes unrun by mistake.
@@ -38,7 +38,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 READ_ONLY = {"text", "nginx"}
-RUN = {"python", "toml", "console", "json"}
+RUN = {"python", "toml", "console", "sh", "json"}
 SERVERS = ("gunicorn ", "uvicorn ", "hypercorn ")
 ISSUER = {
     "issuer": "https://login.example.com/",
@@ -170,10 +170,13 @@ def load_json(example: Example) -> None:
     json.loads(str(example.parsed))
 
 
+Steps = list[tuple[str, str]]
+"""Commands, and what each prints; "" where the block does not say."""
+
+
 def run_console(example: Example) -> str | None:
-    """Run each command; a failing one must show what it prints."""
-    place: Place = example.namespace["_place"]
-    steps: list[tuple[str, str]] = []
+    """Run each command behind "$ "; a failing one must show what it prints."""
+    steps: Steps = []
     for line in str(example.parsed).splitlines():
         if line.startswith("$ "):
             steps.append((line[2:], ""))
@@ -182,6 +185,15 @@ def run_console(example: Example) -> str | None:
         else:
             assert steps, f"no command before {line!r}"
             steps[-1] = (steps[-1][0], f"{steps[-1][1]}{line}\n")
+    return _run(example.namespace["_place"], steps)
+
+
+def run_sh(example: Example) -> str | None:
+    """Run the block as one command."""
+    return _run(example.namespace["_place"], [(f"set -e\n{example.parsed}", "")])
+
+
+def _run(place: Place, steps: Steps) -> str | None:
     if any("curl " in command for command, _ in steps) and shutil.which("curl") is None:
         if os.environ.get("JWTGUARD_LIVE") == "required":
             return "curl is not installed"
@@ -272,6 +284,7 @@ pytest_collect_file = Sybil(
         CodeBlockParser("toml", load_toml),
         CodeBlockParser("json", load_json),
         CodeBlockParser("console", run_console),
+        CodeBlockParser("sh", run_sh),
         find_unrun,
     ],
     patterns=["docs/*.md", "docs/**/*.md", "README.md", "CONTRIBUTING.md", "SECURITY.md"],

@@ -68,8 +68,8 @@ class EnvironHeaders:
 
     def get_all(self, name: str) -> Sequence[str]:
         """The value under *name*, if there is one."""
-        key = _key(name)
-        return (self._environ[key],) if key in self._environ else ()
+        value = self._environ.get(_key(name))
+        return () if value is None else (value,)
 
 
 @lru_cache(maxsize=256)  # asked for by the core and the configuration, never by a client

@@ -4,7 +4,6 @@ PyJWT's algorithm objects do the arithmetic over `cryptography`; which name goes
 of key is decided here, because one key must serve one kind of algorithm (RFC 8725 section 3.1).
 """
 
-import hmac
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -42,22 +41,13 @@ class Algorithm:
         return self.kind == "oct"
 
 
-class _Hmac(HMACAlgorithm):
-    """PyJWT's, with the one-shot function instead of an object per signature (half the time)."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def sign(self, msg: bytes, key: bytes) -> bytes:
-        return hmac.digest(key, msg, self._name)
-
-
 def _family() -> dict[str, Algorithm]:
-    rsa, pss, ec, okp = RSAAlgorithm, RSAPSSAlgorithm, ECAlgorithm, OKPAlgorithm()
+    hs, rsa, pss = HMACAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+    ec, okp = ECAlgorithm, OKPAlgorithm()
     found = [
-        Algorithm("HS256", "oct", _Hmac("sha256"), 32),
-        Algorithm("HS384", "oct", _Hmac("sha384"), 48),
-        Algorithm("HS512", "oct", _Hmac("sha512"), 64),
+        Algorithm("HS256", "oct", hs(hs.SHA256), 32),
+        Algorithm("HS384", "oct", hs(hs.SHA384), 48),
+        Algorithm("HS512", "oct", hs(hs.SHA512), 64),
         Algorithm("RS256", "RSA", rsa(rsa.SHA256)),
         Algorithm("RS384", "RSA", rsa(rsa.SHA384)),
         Algorithm("RS512", "RSA", rsa(rsa.SHA512)),

@@ -225,9 +225,12 @@ class Candidates:
         self, known: dict[str, tuple[Issuer, str | None]], issuers: Iterable[Issuer]
     ) -> None:
         self._known = known
-        self.issuers = frozenset(issuers)
-        nameless = [issuer for issuer in self.issuers if issuer.issuer is None]
+        several = list(issuers)
+        nameless = [issuer for issuer in several if issuer.issuer is None]
         self._nameless = nameless[0] if len(nameless) == 1 else None
+        if self._nameless is None:  # of several without iss none may speak: which would it be?
+            several = [issuer for issuer in several if issuer.issuer is not None]
+        self.issuers = frozenset(several)
 
     def choose(self, claims: Claims) -> tuple[Issuer, str | None]:
         """The issuer and tenant that must answer for these claims. Raises UnknownIssuer."""

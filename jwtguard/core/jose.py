@@ -79,7 +79,7 @@ def json_object(data: bytes) -> Claims:
         raise ValueError("not a JSON object")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deep")
-    if "\\u" in text:
+    if "\\" in text:
         # A lone surrogate has no UTF-8 form; encoding finds it (UnicodeEncodeError).
         json.dumps(value, ensure_ascii=False).encode()
     return value

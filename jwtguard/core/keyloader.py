@@ -183,6 +183,8 @@ def secret_key(
     value: str | bytes, encoding: str, kid: str | None, insecure_short_keys: bool
 ) -> Loaded:
     """The key in *value*, or why there is none."""
+    if problems := _kid_problems(kid):
+        return KeySet(), problems
     if not isinstance(value, str | bytes):
         return KeySet(), [("value", f"a secret is text or bytes, not {type(value).__name__}")]
     try:
@@ -206,7 +208,7 @@ def secret_key(
                 "insecure_short_keys = true lifts the check",
             )
         ]
-    return KeySet([Key(material, "oct", served, kid)]), _kid_problems(kid)
+    return KeySet([Key(material, "oct", served, kid)]), []
 
 
 def _kid_problems(kid: object) -> list[Problem]:
@@ -372,6 +374,8 @@ class PublicKey(LocalKeys):
 
 def public_key(text: str | bytes, kid: str | None, insecure_short_keys: bool) -> Loaded:
     """The key in a PEM *text*, or why there is none."""
+    if problems := _kid_problems(kid):
+        return KeySet(), problems
     if not isinstance(text, (str, bytes)):
         return KeySet(), [("pem", f"is text or bytes, not {type(text).__name__}")]
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
@@ -399,7 +403,7 @@ def public_key(text: str | bytes, kid: str | None, insecure_short_keys: bool) ->
     weakness = _weakness(material)
     if weakness and not insecure_short_keys:
         return KeySet(), [("pem", weakness)]
-    return KeySet([Key(material, kind, served, kid)]), _kid_problems(kid)
+    return KeySet([Key(material, kind, served, kid)]), []
 
 
 # --- JWK Sets (RFC 7517) ------------------------------------------------------------------------
@@ -471,6 +475,8 @@ def _jwk(entry: object, symmetric: bool, insecure_short_keys: bool) -> Key:
     kty, kid, algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
     if _kid_problems(kid):
         raise ValueError("kid is not a short string")
+    if not isinstance(kty, str):
+        raise ValueError("has no kty (RFC 7517 section 4.1)")
     # RFC 7517 sections 4.2 and 4.3: a key for something else does not verify signatures.
     if entry.get("use", "sig") != "sig":
         raise ValueError(f"is for use {str(entry['use'])[:20]!r}, not 'sig'")
@@ -484,7 +490,7 @@ def _jwk(entry: object, symmetric: bool, insecure_short_keys: bool) -> Key:
     try:
         for member in ("k", "n", "e", "x", "y"):
             base64url_decode(entry.get(member, "").encode())  # PyJWT would pass over stray bytes
-        material = _JWK_TYPES[kty](dict(entry)) if isinstance(kty, str) else None
+        material = _JWK_TYPES[kty](dict(entry))
     except (
         AttributeError,
         PyJWTError,

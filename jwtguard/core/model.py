@@ -143,7 +143,7 @@ class Verified:
         self.valid_from, self.valid_until = period
         self.key = key
         self.keys = keys
-        self.containers = [k for k, v in claims.items() if type(v) in _CONTAINERS]
+        self.containers = [k for k in claims if type(claims[k]) in _CONTAINERS]
 
     @property
     def scopes(self) -> frozenset[str]:

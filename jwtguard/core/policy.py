@@ -255,7 +255,13 @@ class Policy:
             raise AmbiguousTarget("malformed_method", found=sent_as)
         method = sent_as.upper()
         route = (*self.choose(path, method), method)
-        if len(path) + len(sent_as) <= MAX_KNOWN_TARGET and is_unambiguous(path):
+        if (
+            # Neither may be recalled: what is always refused, and what may be a preflight.
+            route[0] is not self.uncovered
+            and method != "OPTIONS"
+            and len(path) + len(sent_as) <= MAX_KNOWN_TARGET
+            and is_unambiguous(path)
+        ):
             if len(self._known) >= MAX_KNOWN_TARGETS:
                 self._known.clear()
             self._known[sent_as, path] = route

@@ -137,12 +137,9 @@ class Setup:
         )
 
     def candidates(self, names: Iterable[str] | None) -> Candidates:
-        """The issuers with these names; None: all, but no one without iss where several are."""
-        if names is None:
-            nameless = [issuer for issuer in self.issuers if issuer.issuer is None]
-            left_out = nameless if len(nameless) > 1 else []
-            return Candidates(self.known, [i for i in self.issuers if i not in left_out])
-        return Candidates(self.known, [i for i in self.issuers if i.name in names])
+        """The issuers with these names; None: all of them."""
+        chosen = [i for i in self.issuers if names is None or i.name in names]
+        return Candidates(self.known, chosen)
 
     # --- issuers ---
 

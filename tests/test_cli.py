@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -91,6 +93,11 @@ def folder(tmp_path_factory):
     (folder / "rsa.pub").write_bytes(public_pem(rsa))
     for name, key in (("es.key", KEY), ("rsa.key", rsa), ("other.key", private_key("ES256"))):
         (folder / name).write_bytes(pkcs8(key))
+    (folder / "x25519.key").write_bytes(pkcs8(X25519PrivateKey.generate()))
+    locked = KEY.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+    )
+    (folder / "locked.key").write_bytes(locked)
     (folder / "jwtguard.toml").write_text(TOML)
     (folder / "broken.toml").write_text('[[issuer]]\naudiance = "x"\nsecret = "short"\n')
     (folder / "an_app_to_command.py").write_text(
@@ -114,7 +121,8 @@ def run(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
 
     def run(*words, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        stream = io.StringIO(stdin) if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", stream)
         capsys.readouterr()
         code = main([str(word) for word in words])
         return code, *capsys.readouterr()
@@ -381,6 +389,45 @@ def test_explain_counts_rules_in_a_row_that_are_for_other_paths(run, folder):
     )
 
 
+def test_explain_shows_requirements_places_and_what_is_published(run, folder):
+    (folder / "explained_app.py").write_text(
+        "from jwtguard import Guard, Issuer, Rule, Secret\n"
+        f"issuer = Issuer(audience=None, algorithms='HS256', keys=Secret({SECRET!r}))\n"
+        "def is_fine(token, request): return True\n"
+        "places = ['bearer', {'header': 'X-Token'}]\n"
+        "rule = Rule('/x', credentials=places, require={'sub': 'a'}, check=is_fine)\n"
+        "guard = Guard([issuer], [rule], variables='json')\n"
+    )
+    target = "explained_app:guard"
+    token = run("token", target, "--sub", "a", "--expires", "60")[1].strip()
+    steps = json.loads(run("explain", target, "GET", "/x", "--token", token, "--json")[1])["steps"]
+    both = run("explain", target, "GET", "/x", "--token", token, "--header", f"X-Token: {token}")
+
+    assert (
+        "wants: a valid token from default, in Authorization: Bearer or header x-token; "
+        'require {"sub": "a"}; check is_fine'
+    ) in steps
+    assert "published: REMOTE_USER a" in steps
+    assert "jwt_claim_sub" in steps[-1]
+    assert both[0] == 1
+    assert "several tokens in one request" in both[1]
+
+
+def test_explain_takes_a_token_from_stdin(run, mint):
+    token = mint("--claim", "role=admin")
+    code, _, _ = run("explain", "jwtguard.toml", "GET", "/admin", "--token", "-", stdin=token)
+
+    assert code == 0
+
+
+def test_explain_shows_what_is_no_token_at_all(run):
+    report = explain(run, "GET", "/admin", "--token", "x")
+
+    assert report["reason"] == "malformed_token"
+    assert "token says: nothing readable: it has 1 parts" in str(report["steps"])
+    assert explain(run, "GET", "/admin", "--token", "a b")["reason"] == "malformed_credentials"
+
+
 # --- verify -------------------------------------------------------------------------------------
 
 
@@ -408,6 +455,14 @@ def test_verify_refuses_what_is_no_token(run, token):
 
     assert (code, out) == (1, "")
     assert err.startswith("refused: ")
+
+
+def test_bytes_that_are_no_text_are_no_token(run):
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xff\xff"), "utf-8")
+    code, out, err = run("verify", "jwtguard.toml", stdin=stdin)
+
+    assert (code, out) == (1, "")
+    assert err.startswith("refused: malformed_token")
 
 
 # --- inspect ------------------------------------------------------------------------------------
@@ -687,6 +742,10 @@ WRONG = [
     (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "no"), "No such"),
     (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "rsa.pub"),
      "not a private key"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "locked.key"),
+     "is encrypted"),
+    (("token", "jwtguard.toml", "--sub", "a", "--issuer", "people", "--key", "x25519.key"),
+     "no JWT algorithm uses"),
     (("keygen", "rs256"), "did you mean RS256?"),
     (("keygen", "none"), "known are HS256"),
 ]  # fmt: skip

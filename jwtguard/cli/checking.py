@@ -9,7 +9,7 @@ from jwtguard.config import key_file_warnings, load
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.guard import Guard
 
-from .output import painted, without_tokens, wrapped, write_problems
+from .output import painted, printable, without_tokens, wrapped, write_problems
 
 
 def find(target: str) -> Guard:
@@ -47,7 +47,7 @@ def run(given: Namespace) -> int:
         "red" if problems else "yellow" if warnings else "green",
         out,
     )
-    print(f"{without_tokens(given.target)}: {verdict}")
+    print(f"{without_tokens(printable(given.target))}: {verdict}")
     write_problems("problem", problems, out)
     write_problems("warning", warnings, out)
     if guard is not None:

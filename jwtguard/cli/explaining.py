@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from jwtguard.core.browser import is_preflight
-from jwtguard.core.errors import AuthError, CrossSiteRequest, HttpsRequired
+from jwtguard.core.errors import AuthError, CrossSiteRequest
 from jwtguard.core.extractor import (
     Bearer,
     FromCookie,
@@ -149,9 +149,7 @@ def _steps(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]
     else:
         by = pattern.text if pattern is not None else bound.rule.text
         yield Step("rule", f"{bound.label} decides: {by} is the first that matches")
-    if isinstance(error, HttpsRequired):
-        yield Step("https", "is wanted, and the request came without")
-    elif bound.access == "public":
+    if bound.access == "public":
         yield Step("wants", "nothing: credentials are not looked at")
     else:
         yield Step("wants", _wants(bound))

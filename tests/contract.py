@@ -1819,6 +1819,21 @@ ANSWERS = [
         response={**_FOUR, "Referrer-Policy": "strict-origin-when-cross-origin"},
     ),
     Case(
+        name="response_headers=True sets four on a redirect",
+        settings={**_SAFE, "login": "https://login.example.com/", "public_url": SITE},
+        headers=_HTML,
+        redirect=(302, "https://login.example.com/?next=https%3A%2F%2Fapi.test%2Fx"),
+        response=_FOUR,
+    ),
+    Case(
+        name="response_headers=True sets four on the answer to a preflight",
+        method="OPTIONS",
+        headers=_PREFLIGHT,
+        settings={**_ANSWER, **_SAFE},
+        answered=204,
+        response={**_FOUR, **_CORS},
+    ),
+    Case(
         name="a mapping of response_headers is exactly these",
         target="/public/a",
         rules=[PUBLIC],

@@ -3,6 +3,7 @@
 import io
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from wsgiref.validate import validator
 
 import pytest
@@ -206,6 +207,21 @@ def test_a_token_in_the_query_is_gone_from_the_raw_target_too(name):
 
     assert (seen["QUERY_STRING"], seen[name]) == ("a=1", "/x?a=1")
     assert TOKEN not in str({key: seen[key] for key in seen if key.isupper()})
+
+
+def test_threads_never_see_each_others_token():
+    guard = make_guard(forward={"X-User-Id": "sub"}, cache_size=8)
+    tokens = {f"user-{number}": idp.bearer(f"user-{number}") for number in range(24)}
+
+    def ask(name):
+        for _ in range(20):
+            _, _, seen = guarded(guard, make_environ(headers=bearer(tokens[name])))
+            found = {seen["jwtguard.token"].subject, seen["REMOTE_USER"], seen["HTTP_X_USER_ID"]}
+            assert found == {name}
+        return name
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, tokens)) == list(tokens)
 
 
 # --- headers that a server joined ---------------------------------------------------------------

@@ -343,16 +343,17 @@ def test_optional_takes_a_bad_cookie_for_nobody(headers, expected):
 
 
 def test_a_cookie_whose_keys_cannot_be_had_is_503_even_where_optional():
-    from .test_keys import Asked, sign, EC  # noqa: I001
+    from jwtguard.testing import private_key, sign
+
+    from .forge import CLAIMS
+    from .test_keys import Asked
 
     guard = make_guard(
         [Rule("/x", access="optional", credentials={"cookie": "c"})],
         algorithms=["ES256"],
         keys=Asked(),
     )
-    from .forge import CLAIMS
-
-    raw = sign(CLAIMS, EC, "ES256")
+    raw = sign(CLAIMS, private_key("ES256"), "ES256")
     assert refused(guard, headers=[("Cookie", f"c={raw}")]) == (503, "keys_unavailable")
 
 
@@ -413,13 +414,17 @@ BROKEN = {
     "two forms": ({"cookie": "a", "query": "b"}, ".credentials[0]", "unknown key"),
     "cookie number": ({"cookie": 5}, ".credentials[0]", "takes text"),
     "prefix None": ({"header": "X", "prefix": None}, ".credentials[0]", "takes text"),
-    "cookie name": ({"cookie": "a b"}, ".credentials[0].cookie", "not a cookie name"),
-    "cookie name empty": ({"cookie": ""}, ".credentials[0].cookie", "not a cookie name"),
-    "header name": ({"header": "X:"}, ".credentials[0].header", "not a header name"),
-    "query name": ({"query": "a&b"}, ".credentials[0].query", "not a parameter name"),
-    "subprotocol": ({"subprotocol": "a,b"}, ".credentials[0].subprotocol", "not a subprotocol"),
-    "object": ([FromCookie("a b")], ".credentials[0].cookie", "not a cookie name"),
-    "object number": ([FromCookie(5)], ".credentials[0].cookie", "not a cookie name"),
+    "cookie name": ({"cookie": "a b"}, ".credentials[0].cookie", "the name of a cookie"),
+    "cookie name empty": ({"cookie": ""}, ".credentials[0].cookie", "the name of a cookie"),
+    "header name": ({"header": "X:"}, ".credentials[0].header", "the name of a header"),
+    "query name": ({"query": ""}, ".credentials[0].query", "name"),
+    "subprotocol": (
+        {"subprotocol": "a,b"},
+        ".credentials[0].subprotocol",
+        "name of a subprotocol",
+    ),
+    "object": ([FromCookie("a b")], ".credentials[0].cookie", "the name of a cookie"),
+    "object number": ([FromCookie(5)], ".credentials[0].cookie", "the name of a cookie"),
     "object prefix": ([FromHeader("X", None)], ".credentials[0].prefix", "text"),
 }
 

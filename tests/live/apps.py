@@ -30,7 +30,13 @@ def make_guard() -> Guard:
         Rule("/cookie/**", credentials={"cookie": "auth_token"}),
         Rule("/**", access="public"),
     ]
-    return Guard([issuer], rules, forward={IDENTITY: "sub"})
+    return Guard(
+        [issuer],
+        rules,
+        forward={IDENTITY: "sub"},
+        origins="https://app.example.com",
+        preflight="answer",
+    )
 
 
 def make_files() -> str:

@@ -4,8 +4,8 @@ guard = Guard(issuers=[Issuer(…)], rules=[Rule("/health", access="public")])
 app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
 """
 
+from . import errors
 from .config import from_mapping, from_toml
-from .core import errors
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
 from .core.issuer import Issuer
 from .core.model import VerifiedToken

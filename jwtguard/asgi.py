@@ -73,7 +73,7 @@ class GuardMiddleware:
             send = _completing(send, guard.response_headers)
         if allow.subprotocol is not None:
             send = _choosing(send, allow.subprotocol)
-        return await self.app(_published(scope, allow), receive, send)
+        return await self.app(_published(scope, allow, guard), receive, send)
 
 
 class ScopeHeaders:
@@ -171,13 +171,14 @@ class _Removed(dict[bytes, bool]):
 _removed = lru_cache(maxsize=256)(_Removed)
 
 
-def _published(given: Scope, allow: Allow) -> Scope:
+def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     token = allow.token
     scope: dict[str, Any] = dict(given)
     if token is None or "jwtguard.token" in given:
         # Nobody was authenticated here, or another guard in front published somebody else.
         scope = {key: value for key, value in given.items() if not key.startswith("jwt_")}
     scope["jwtguard.token"] = token
+    scope["jwtguard.guard"] = guard
     if token is None:
         scope["jwtguard.claims"] = {}
     else:

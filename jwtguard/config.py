@@ -19,7 +19,8 @@ from typing import Any
 
 from .core.errors import ConfigurationError, Problem
 from .core.issuer import Issuer
-from .core.keyloader import ENCODINGS, KeySet, KeySource, LocalKeys
+from .core.keyloader import ENCODINGS, KeySource, LocalKeys
+from .core.keys import KeySet
 from .core.policy import Rule
 from .core.requirement import Requirement
 from .core.wording import as_list, did_you_mean, one_of

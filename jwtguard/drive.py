@@ -22,15 +22,22 @@ async def no_async_transport(fetch: Fetch) -> Fetched:
     return no_transport(fetch)
 
 
+def _as_fetch_error(error: Exception) -> FetchError:
+    """Whatever a transport raises, the exchange was not completed; its text may hold a secret."""
+    if isinstance(error, FetchError):
+        return error
+    return FetchError(f"the transport raised {type(error).__name__}")
+
+
 def run(flow: Flow[T], fetch: FetchSync = no_transport) -> T:
-    """Run *flow*, making each exchange it asks for with *fetch*, which raises FetchError."""
+    """Run *flow*, making each exchange it asks for with *fetch*."""
     try:
         wanted = next(flow)
         while True:
             try:
                 answer = fetch(wanted)
-            except FetchError as error:
-                wanted = flow.throw(error)
+            except Exception as error:
+                wanted = flow.throw(_as_fetch_error(error))
             else:
                 wanted = flow.send(answer)
     except StopIteration as stop:
@@ -47,8 +54,8 @@ async def arun(flow: Flow[T], fetch: FetchAsync = no_async_transport) -> T:
         while True:
             try:
                 answer = await fetch(wanted)
-            except FetchError as error:
-                wanted = flow.throw(error)
+            except Exception as error:
+                wanted = flow.throw(_as_fetch_error(error))
             else:
                 wanted = flow.send(answer)
     except StopIteration as stop:

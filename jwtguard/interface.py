@@ -15,9 +15,8 @@ def protocol_of(app: object) -> Literal["wsgi", "asgi"] | None:
         parameters = inspect.signature(call).parameters.values() if call else ()
     except (ValueError, TypeError):
         return None
-    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        return None
-    wanted = [p for p in parameters if p.default is p.empty]
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    wanted = [p for p in parameters if p.default is p.empty and p.kind not in optional]
     return {2: "wsgi", 3: "asgi"}.get(len(wanted))  # type: ignore[return-value]
 
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .core import keyloader
+from .core import keyloader, keys
 from .core.errors import Problem
-from .core.keyloader import KeySet, Loaded
+from .core.keys import KeySet, Loaded
 
 log = logging.getLogger("jwtguard.keys")
 
@@ -142,7 +142,7 @@ class PublicKey(keyloader.PublicKey):
         """The public key or certificate in a PEM file."""
         return KeyFile(
             path,
-            lambda data: keyloader.public_key(data, kid, insecure_short_keys),
+            lambda data: keys.public_key(data, kid, insecure_short_keys),
             insecure=insecure_short_keys,
         )
 

@@ -4,14 +4,13 @@ The guard in front of the app has judged the request by its rules; a decorator s
 wants besides, in the same words, and refuses as the guard would.
 """
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from .core import challenge, refused
 from .core.errors import AuthError, ConfigurationError, MissingCredentials
 from .core.model import Deny, Request, VerifiedToken
 from .core.requirement import Requirement
+from .guard import Guard
 
 Published = Mapping[str, Any]
 """Where a door leaves what it knows: a WSGI environ, or an ASGI scope."""
@@ -72,7 +71,6 @@ def judge(
         raw = None
         if token is not None:
             error.issuer, error.subject, raw = token.issuer, token.subject, token.raw
-        ref = secrets.token_hex(4)
-        refused.report(error, request, ref, f"requires:{view}", raw)
-        return challenge.refusal(error, request, ref, realm=None)
+        guard: Guard = published["jwtguard.guard"]
+        return guard.refusal(error, request, f"requires:{view}", raw)
     return None

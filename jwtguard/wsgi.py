@@ -53,6 +53,7 @@ class GuardMiddleware:
                 return [decision.body]
             allow = decision
         _publish(environ, allow)
+        environ["jwtguard.guard"] = guard
         if guard.response_headers:
             start_response = _completing(start_response, guard.response_headers)
         return self.app(environ, start_response)

@@ -457,9 +457,6 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file():
     assert heads[2:] == sorted(heads[2:])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Setup looks at the rules together only where nothing else is wrong"
-)
 def test_rules_are_judged_together_whatever_else_is_wrong():
     found = problems(
         with_issuer(secret="short")

@@ -212,9 +212,6 @@ def test_a_refusal_is_the_one_that_a_rule_would_give(make, ask, token, words):
 
 
 @every_framework
-@pytest.mark.xfail(
-    strict=True, reason="a decorator cannot ask the guard for its refusal yet: realm, error_body"
-)
 @pytest.mark.parametrize(
     "words",
     [{"realm": "api"}, {"error_body": lambda error, request: {"no": error.code}}],

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.utils import base64url_encode
 
-from jwtguard.testing import private_key
+from jwtguard.signing import private_key
 
 from .output import WrongUse, complain
 

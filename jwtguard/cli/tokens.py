@@ -17,9 +17,9 @@ from jwtguard.core.claims import MAX_TIME, Claims
 from jwtguard.core.errors import AuthError
 from jwtguard.core.issuer import Issuer
 from jwtguard.core.jose import base64url_decode, json_object, parse
-from jwtguard.core.keyloader import Key, public_key
+from jwtguard.core.keys import Key, public_key
 from jwtguard.guard import Guard
-from jwtguard.testing import PrivateKey, sign
+from jwtguard.signing import PrivateKey, sign
 
 from .checking import find
 from .keys import public_pem

@@ -55,14 +55,13 @@ def check_same_site(request: Request, method: str, origins: Collection[str]) -> 
     if origin is not None and origin in origins:
         return
     sites = request.headers.get_all("sec-fetch-site")
-    if request.websocket and origin in (None, "null"):
-        pass  # browsers always say who opens a WebSocket (RFC 6455 section 10.2)
-    elif sites:
+    if sites and not request.websocket:  # browsers always send Origin with a handshake
         if all(site in ("same-origin", "none") for site in sites):
             return
     elif origin is not None and _is_host(origin, request):
         return
-    raise CrossSiteRequest(found=origin, want="an Origin listed in origins", hint=", ".join(sites))
+    hint = f"Sec-Fetch-Site: {', '.join(sites)}" if sites else None
+    raise CrossSiteRequest(found=origin, want="an Origin listed in origins", hint=hint)
 
 
 def _is_host(origin: str, request: Request) -> bool:

@@ -124,6 +124,9 @@ class FromHeader:
         self.name = str(name).lower()
         self.prefix = str(prefix).lower()
         self.problems: Sequence[Problem] = _name_problems("header", name)
+        if not self.problems and "_" in self.name:
+            what = f"write {self.name.replace('_', '-')}: servers drop or confuse names with '_'"
+            self.problems = [("header", what)]
         if not isinstance(prefix, str):
             self.problems = [*self.problems, ("prefix", f"is text; found {prefix!r}")]
 

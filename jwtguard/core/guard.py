@@ -9,8 +9,8 @@ The way of a request, each step a refusal if in doubt:
 5. the rule's requirement (`requirement`);
 6. what the app gets to see (`publish`), or what the client is told (`challenge`).
 
-Nothing here waits when the token is known, so `judge` is a plain function, and only a token that
-must be verified makes it return a flow.
+Almost nothing here waits, so `judge` is a plain function, and only a token whose key must be asked
+for makes it return a flow.
 """
 
 import logging
@@ -151,6 +151,8 @@ class Guard:
             sources = getattr(issuer.source, "sources", [issuer.source])
             if any(getattr(source, "insecure", False) for source in sources):
                 log.warning("insecure_short_keys is set for issuer %s", issuer.name)
+        for where, what in self.warnings:
+            log.warning("%s: %s", where, what)
 
     # --- verify ---
 
@@ -229,7 +231,7 @@ class Guard:
         return Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
 
     def judge(self, request: Request) -> Decision | Flow[Decision]:
-        """The decision at once, or the flow that leads to it where a token must be verified."""
+        """The decision at once, or the flow that leads to it where a key must be asked for."""
         bound: BoundRule | None = None
         raw: str | None = None
         from_cookie = False
@@ -397,8 +399,29 @@ class Guard:
                 return self._allow(request, bound, None)
             if isinstance(error, MalformedToken):
                 error = _worse(error, request, bound)
+        return self._tell(error, request, bound, bound.label if bound else None, raw)
+
+    def refusal(
+        self, error: AuthError, request: Request, said_by: str, raw: str | None = None
+    ) -> Deny:
+        """The answer where the app itself refuses a request that was allowed.
+
+        It is logged and told as a rule's refusal would be; *said_by* stands for the rule.
+        """
+        method = "GET" if request.websocket else request.method.upper()
+        bound, _ = self.policy.choose(request.path, method)
+        return self._tell(error, request, bound, said_by, raw)
+
+    def _tell(
+        self,
+        error: AuthError,
+        request: Request,
+        bound: BoundRule | None,
+        label: str | None,
+        raw: str | None,
+    ) -> Deny:
         ref = secrets.token_hex(4)
-        self._report(error, request, ref, bound, raw)
+        refused.report(error, request, ref, label, raw)
         origin = self._listed_origin(request)
         extra: Pairs = () if origin is None else challenge.cors_headers(origin)
         redirect = None if bound is None else self._redirect(error, request, bound)

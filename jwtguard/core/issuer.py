@@ -95,7 +95,9 @@ class Issuer:
         for tenant in self.tenants:
             if not isinstance(tenant, str) or not tenant or "/" in tenant:
                 yield "tenants", f"a tenant is text without a slash; found {tenant!r}"
-        if self.any_iss and self.issuer is not None:
+        if not isinstance(self.any_iss, bool):
+            yield "any_iss", f"is true or false; found {self.any_iss!r}"
+        elif self.any_iss and self.issuer is not None:
             yield "any_iss", "is for an issuer without an iss value; remove it or the issuer"
 
     def _claim_problems(self) -> Iterable[Problem]:
@@ -135,8 +137,8 @@ class Issuer:
                 known = ", ".join(ALGORITHMS)
                 yield (
                     "algorithms",
-                    f"{name!r} is not an algorithm{did_you_mean(name, ALGORITHMS)} "
-                    f"(case counts; known are {known})",
+                    f"{name!r} is not an algorithm; known are {known}"
+                    f"{did_you_mean(name, ALGORITHMS)}",
                 )
         for where, what in self.source.problems:
             broken = True

@@ -10,7 +10,7 @@ from .errors import AuthError
 
 if TYPE_CHECKING:
     from .issuer import Issuer
-    from .keyloader import Key, KeySet
+    from .keys import Key, KeySet
     from .policy import Rule
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Request:
         *,
         raw_path: str | None = None,
         query: str = "",
-        headers: Headers | Sequence[tuple[str, str]] = (),
+        headers: Headers | list[tuple[str, str]] | tuple[tuple[str, str], ...] = (),
         scheme: str = "https",
         client: str | None = None,
         websocket: bool = False,
@@ -73,7 +73,9 @@ class Request:
         self.path = path
         self.raw_path = raw_path
         self.query = query
-        self.headers: Headers = headers if hasattr(headers, "get_all") else HeaderList(headers)
+        self.headers: Headers = (
+            HeaderList(headers) if isinstance(headers, (list, tuple)) else headers
+        )
         self.scheme = scheme
         self.client = client
         self.websocket = websocket

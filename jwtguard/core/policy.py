@@ -9,11 +9,17 @@ from .grammar import is_token
 from .issuer import Candidates
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
-from .requirement import Requirement
-from .wording import as_list, one_of
+from .requirement import REQUIREMENT_WORDS, Requirement
+from .wording import as_list, did_you_mean, one_of
 
 ACCESS = ("protected", "optional", "public")
 HTTPS = (False, "refuse", "redirect")
+
+
+_OWN_WORDS = frozenset(
+    {"path", "access", "methods", "credentials", "issuers", "status", "login", "forward", "https"}
+    | {"opaque_tail"}
+)
 
 
 class Rule:
@@ -67,6 +73,10 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
+        for word in requirement.keys() - REQUIREMENT_WORDS:
+            hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
+            self.problems.append((word, f"is not a word of a rule{hint}"))
+            del requirement[word]
         self.requirement = Requirement(**requirement)
         self.problems += self.requirement.problems
         self.problems += self._other_problems()

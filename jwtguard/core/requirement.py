@@ -22,6 +22,10 @@ MAX_MATCHED = 256  # characters that `matches` looks at; longer text fails
 _ABSENT = object()
 
 
+REQUIREMENT_WORDS = dict.fromkeys(("scopes", "any_scope", "roles", "any_role", "require", "check"))
+"""The parameters of `Requirement`, in order."""
+
+
 class Requirement:
     """What a token must have besides being valid.
 
@@ -89,8 +93,8 @@ class Requirement:
         return self.check is None and not self.parameter_names
 
     def __repr__(self) -> str:
-        words = ("scopes", "any_scope", "roles", "any_role", "require", "check")
-        said = [f"{word}={getattr(self, word)!r}" for word in words if getattr(self, word)]
+        words = [word for word in REQUIREMENT_WORDS if getattr(self, word)]
+        said = [f"{word}={getattr(self, word)!r}" for word in words]
         return f"Requirement({', '.join(said)})"
 
     def authorize(
@@ -190,7 +194,7 @@ class Requirement:
                     if test is not None:
                         yield name, test
                 continue
-            values = as_list(wanted)
+            values = [None] if wanted is None else as_list(wanted)
             if not values or not all(_is_scalar(value) for value in values):
                 self.problems.append((at, f"is a value or a list of values; found {wanted!r}"))
                 continue
@@ -204,7 +208,7 @@ class Requirement:
         if build is None and operator != "path":
             hint = did_you_mean(operator, _WORDS)
             self.problems.append(
-                (where, f"{operator!r} is no operator{hint}; the operators are {_LISTED}")
+                (where, f"{operator!r} is no operator; the operators are {_LISTED}{hint}")
             )
             return None
         try:

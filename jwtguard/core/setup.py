@@ -89,8 +89,7 @@ class Setup:
         self.problems += forward_problems("forward", given.forward)
         for index, rule in enumerate(self.rules):
             self.problems += forward_problems(f"rules[{index}].forward", rule.forward)
-        if not self.problems:
-            self._bind()
+        self._bind()
 
     def _of_type(self, where: str, kind: type, things: Iterable[Any]) -> list[Any]:
         found = []
@@ -107,11 +106,15 @@ class Setup:
         self.known: dict[str, tuple[Issuer, str | None]] = {
             iss: (issuer, tenant)
             for issuer in self.issuers
+            if not issuer.problems
             for iss, tenant in issuer.spellings().items()
         }
+        self.forward: Mapping[str, str] = (
+            given.forward if isinstance(given.forward, Mapping) else {}
+        )
         self.forward_names = frozenset(
-            name.lower()
-            for forward in (given.forward, *(rule.forward for rule in self.rules))
+            str(name).lower()
+            for forward in (self.forward, *(rule.forward for rule in self.rules))
             for name in forward
         )
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
@@ -130,7 +133,7 @@ class Setup:
             rule,
             index,
             self.candidates(rule.issuers),
-            {**given.forward, **rule.forward},
+            {**self.forward, **rule.forward},
             login or None,
             https,
             given.strip_credentials,
@@ -190,7 +193,7 @@ class Setup:
         for name in rule.issuers:
             if name not in names:
                 hint = did_you_mean(name, names)
-                yield at, f"{name!r} is no issuer's name{hint}; there are {', '.join(names)}"
+                yield at, f"{name!r} is no issuer's name; there are {', '.join(names)}{hint}"
         chosen = [name for name in rule.issuers if name in nameless]
         if len(chosen) > 1:
             listed = " and ".join(map(repr, chosen))
@@ -199,7 +202,10 @@ class Setup:
     # --- rules ---
 
     def _patterns(self) -> Iterator[tuple[str, int, Rule, Pattern]]:
+        """The patterns of the rules that are in order by themselves."""
         for index, rule in enumerate(self.rules):
+            if rule.problems:
+                continue
             for at, pattern in enumerate(rule.patterns):
                 place = "path" if isinstance(rule.path, str) else f"path[{at}]"
                 yield f"rules[{index}].{place}", index, rule, pattern
@@ -210,6 +216,7 @@ class Setup:
                 entry
                 for entry in self.policy.router.covering(pattern)
                 if entry.order < index
+                and not entry.bound.rule.problems
                 and (entry.methods is None or (rule.methods and rule.methods <= entry.methods))
             ]
             if earlier:
@@ -258,7 +265,9 @@ class Setup:
             yield place, f"{login!r} is not a plain path"
             return
         bound, _ = self.policy.choose(path, "GET")
-        if bound.access == "protected":
+        # A rule with a problem may be the one that was meant to open the login.
+        in_doubt = any(rule.problems for rule in self.rules)
+        if bound.access == "protected" and not in_doubt:
             yield (
                 place,
                 f"{path!r} is itself protected by rule {bound.label}, so browsers would be sent "
@@ -269,10 +278,9 @@ class Setup:
 
     def _read_public_url(self) -> str | None:
         given = self.given.public_url
+        redirects = "redirect" in (self.given.require_https, *(r.https for r in self.rules))
         if given is None:
-            if self.given.require_https == "redirect" or any(
-                rule.https == "redirect" for rule in self.rules
-            ):
+            if redirects:
                 self.problems.append(
                     (
                         "public_url",
@@ -286,7 +294,7 @@ class Setup:
             self.problems.append(
                 ("public_url", f"is an origin such as 'https://app.example.com'; found {given!r}")
             )
-        elif origin.startswith("http:") and not _is_loopback(origin):
+        elif origin.startswith("http:") and (redirects or not _is_loopback(origin)):
             self.problems.append(("public_url", f"{given!r} is not https"))
         return origin
 
@@ -404,5 +412,4 @@ def parse_https(address: str) -> str | None:
 
 
 def _is_loopback(origin: str) -> bool:
-    host = urlsplit(origin).hostname or ""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+    return urlsplit(origin).hostname in ("localhost", "127.0.0.1", "::1")

@@ -1,7 +1,7 @@
 """Verify a token: cheap checks first, then a key, then the signature.
 
 Somebody with garbage must never cost us a key fetch or a signature check, so the order is: size,
-shape, issuer, algorithm, types, times, audience, and only then key and signature. The claims are
+shape, types, issuer, algorithm, times, audience, and only then key and signature. The claims are
 read from the very bytes that the signature covers.
 """
 
@@ -21,7 +21,8 @@ from .errors import (
 )
 from .issuer import Candidates
 from .jose import Header, claims_of, parse, remember_header
-from .keyloader import AnyKeys, Key, RemoteKeySource, as_source
+from .keyloader import AnyKeys, RemoteKeySource, as_source
+from .keys import Key
 from .model import Clock, Flow, Verified, copied
 from .wording import as_list
 

@@ -16,8 +16,9 @@ def as_list(value: Any) -> list[Any]:
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """'; did you mean "x"?' or nothing."""
-    close = get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    spellings = {one.casefold(): one for one in known}
+    close = get_close_matches(word.casefold(), spellings, n=1) if isinstance(word, str) else []
+    return f"; did you mean {spellings[close[0]]!r}?" if close else ""
 
 
 def one_of(word: object, known: Sequence[object]) -> str:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from jwtguard.testing import FakeIssuer, private_key
+from jwtguard.signing import private_key
+from jwtguard.testing import FakeIssuer
 
 HOST = "127.0.0.1"
 NAVIGATION = ("Accept", "text/html")

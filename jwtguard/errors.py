@@ -1,0 +1,32 @@
+"""Every exception jwtguard raises: see the tree in `jwtguard.core.errors`."""
+
+from .core.errors import AccessDenied as AccessDenied
+from .core.errors import AlgorithmNotAllowed as AlgorithmNotAllowed
+from .core.errors import AmbiguousTarget as AmbiguousTarget
+from .core.errors import AuthError as AuthError
+from .core.errors import BadSignature as BadSignature
+from .core.errors import ClaimError as ClaimError
+from .core.errors import ClaimMismatch as ClaimMismatch
+from .core.errors import ConfigurationError as ConfigurationError
+from .core.errors import CrossSiteRequest as CrossSiteRequest
+from .core.errors import FetchError as FetchError
+from .core.errors import HttpsRequired as HttpsRequired
+from .core.errors import InsufficientScope as InsufficientScope
+from .core.errors import IntrospectionUnavailable as IntrospectionUnavailable
+from .core.errors import InvalidRequest as InvalidRequest
+from .core.errors import InvalidToken as InvalidToken
+from .core.errors import JWTGuardError as JWTGuardError
+from .core.errors import KeyNotFound as KeyNotFound
+from .core.errors import KeysUnavailable as KeysUnavailable
+from .core.errors import MalformedToken as MalformedToken
+from .core.errors import MethodNotCovered as MethodNotCovered
+from .core.errors import MissingClaim as MissingClaim
+from .core.errors import MissingCredentials as MissingCredentials
+from .core.errors import TokenExpired as TokenExpired
+from .core.errors import TokenInactive as TokenInactive
+from .core.errors import TokenNotYetValid as TokenNotYetValid
+from .core.errors import TokenRevoked as TokenRevoked
+from .core.errors import TokenTooOld as TokenTooOld
+from .core.errors import TooManyRequests as TooManyRequests
+from .core.errors import Unavailable as Unavailable
+from .core.errors import UnknownIssuer as UnknownIssuer

@@ -477,7 +477,6 @@ def test_a_flask_app_is_told_the_right_import():
         GuardMiddleware(Flask("app"), make_guard())
 
 
-@pytest.mark.xfail(strict=True, reason="interface.protocol_of takes *too_many for any protocol")
 def test_a_guarded_wsgi_app_is_told_the_right_import():
     with pytest.raises(errors.ConfigurationError, match=r"from jwtguard\.wsgi import"):
         GuardMiddleware(wsgi.GuardMiddleware(_wsgi_app, make_guard()), make_guard())

@@ -249,6 +249,7 @@ DISGUISED = {
     + SSH.split()[1]
     + b"\n---- END SSH2 PUBLIC KEY ----\n",
     "array of JWKs": b"[" + JWK + b"]",
+    "JWK within a JSON string": json.dumps(JWK.decode()).encode(),
     "PEM in UTF-16": PEM.decode().encode("utf-16"),
 }
 

@@ -417,6 +417,7 @@ BROKEN = {
     "cookie name": ({"cookie": "a b"}, ".credentials[0].cookie", "the name of a cookie"),
     "cookie name empty": ({"cookie": ""}, ".credentials[0].cookie", "the name of a cookie"),
     "header name": ({"header": "X:"}, ".credentials[0].header", "the name of a header"),
+    "header underscore": ({"header": "X_T"}, ".credentials[0].header", "write x-t"),
     "query name": ({"query": ""}, ".credentials[0].query", "name"),
     "subprotocol": (
         {"subprotocol": "a,b"},

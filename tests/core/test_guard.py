@@ -15,6 +15,7 @@ from jwtguard.testing import private_key, public_jwk, sign
 from .forge import (
     CLAIMS,
     HEADER,
+    NOW,
     OTHER_SECRET,
     forge,
     make_guard,
@@ -444,18 +445,18 @@ def test_503_says_when_to_come_back():
 class Breaking(Turning):
     """A source with a defect: it answers at start-up, and then no more."""
 
-    broken = False
+    message = None
 
     def current(self):
-        if self.broken:
-            raise RuntimeError("secret inside")
+        if self.message:
+            raise RuntimeError(self.message)
         return self.keys
 
 
 def test_a_source_that_breaks_is_503_and_its_message_stays_out_of_the_log(caplog):
     keys = Breaking(public_jwk(private_key("ES256")))
     guard = make_guard(algorithms=["ES256"], keys=keys)
-    keys.broken = True
+    keys.message = "secret inside"
     raw = sign(CLAIMS, private_key("ES256"), "ES256")
     assert refused(guard, bearer=raw) == (503, "internal_error")
     with pytest.raises(errors.Unavailable):
@@ -874,3 +875,117 @@ def test_a_request_takes_headers_as_a_list_or_an_object():
     sent = Request("GET", "/", headers=[("X-A", "1"), ("x-a", "2"), ("X-B", "3")])
     assert list(sent.headers.get_all("x-a")) == ["1", "2"]
     assert (sent.header("x-a"), sent.header("x-b"), sent.header("x-c")) == (None, "3", None)
+
+
+# --- waiting ------------------------------------------------------------------------------------
+
+
+def waiting(rules=(), bearer=None, **words):
+    """A decision that waits for a key, and the key."""
+    from .test_keys import Asked
+
+    key = private_key("ES256")
+    guard = make_guard(rules, algorithms=["ES256"], keys=Asked(), **words)
+    flow = guard.decide_flow(request(bearer=bearer or sign(CLAIMS, key, "ES256")))
+    assert next(flow).method == "GET"
+    return flow, JWKSet(public_jwk(key)).current()
+
+
+def outcome(step, value):
+    with pytest.raises(StopIteration) as stop:
+        step(value)
+    return stop.value.value
+
+
+def test_a_decision_waits_for_the_key():
+    flow, keys = waiting()
+    assert outcome(flow.send, keys).token.subject == "alice"
+    flow, keys = waiting([Rule("/x", roles="a")])
+    deny = outcome(flow.send, keys)
+    assert (deny.status, deny.error.reason) == (403, "role_missing")
+    assert (deny.error.issuer, deny.error.subject) == ("people", "alice")
+    flow, _ = waiting()
+    assert outcome(flow.throw, errors.FetchError("refused")).status == 503
+    flow, _ = waiting()
+    assert outcome(flow.throw, RuntimeError("defect")).error.reason == "internal_error"
+
+
+def test_a_token_that_expires_while_waiting_is_refused():
+    now = [NOW]
+    flow, keys = waiting(clock=lambda: now[0])
+    now[0] = CLAIMS["exp"] + 10
+    assert outcome(flow.send, keys).error.reason == "expired"
+
+
+# --- recalling ----------------------------------------------------------------------------------
+
+
+def test_what_was_seen_before_is_recalled_without_a_request():
+    guard = make_guard(
+        [
+            Rule("/open", access="public"),
+            Rule("/admin", roles="admin"),
+            Rule("/mine/{id}", require={"sub": {"path": "id"}}),
+            Rule("/checked", check=lambda token, request: True),
+            Rule("/cookie", credentials=["bearer", {"cookie": "c"}]),
+            Rule("/safe", https="refuse"),
+        ],
+        forward={"X-User": "sub"},
+    )
+    raw = token()
+    field = f"Bearer {raw}"
+    assert guard.recall("GET", "/x", "/x", field) is None
+    assert status(guard, "/x", bearer=raw) == 200
+    allow = guard.recall("GET", "/x", "/x?a=b", field)
+    assert (allow.token.subject, dict(allow.set)) == ("alice", {"X-User": "alice"})
+    allow.token.claims["sub"] = "root"
+    assert guard.recall("GET", "/x", None, field).token.claims["sub"] == "alice"
+    for path in ("/open", "/admin", "/mine/alice", "/checked", "/cookie", "/safe"):
+        guard.decide(request(path, bearer=raw))
+        assert guard.recall("GET", path, path, field) is None
+    for method, path, raw_path, value in (
+        ("POST", "/x", "/x", field),
+        ("GET", "/y", "/y", field),
+        ("GET", "/x", "/%78", field),
+        ("GET", "/x", "/a%2F..%2Fx", field),
+        ("GET", "/x", "/x", None),
+        ("GET", "/x", "/x", f"bearer {raw}"),
+        ("GET", "/x", "/x", raw),
+        ("GET", "/x", "/x", f"Bearer  {raw}"),
+        ("GET", "/x", "/x", f"{field},{field}"),
+        ("GET", "/x", "/x", f"{field} "),
+        ("GET", "/x", "/x", f"{field}A"),
+    ):
+        assert guard.recall(method, path, raw_path, value) is None
+    unmet = token(sub="bob")
+    assert guard.verify(unmet)
+    assert guard.recall("GET", "/x", "/x", f"Bearer {unmet}") is None
+
+
+def test_a_refused_token_is_never_recalled():
+    guard = make_guard([Rule("/admin", roles="admin")])
+    raw = token()
+    for _ in range(2):
+        assert status(guard, "/admin", bearer=raw) == 403
+        assert guard.recall("GET", "/admin", None, f"Bearer {raw}") is None
+    good = token(role="admin")
+    assert status(guard, "/admin", bearer=good) == 200
+    assert guard.recall("GET", "/admin", None, f"Bearer {good}").status == 200
+    assert guard.recall("GET", "/admin", None, f"Bearer {raw}") is None
+
+
+def test_known_targets_are_bounded():
+    guard = make_guard()
+    for number in range(5000):
+        assert status(guard, f"/p/{number}", bearer=token()) == 200
+    assert len(guard.policy._known) <= 1024
+    assert status(guard, "/" + "x" * 5000, bearer=token()) == 200
+    assert not any(len(path) > 256 for _, path in guard.policy._known)
+
+
+def test_an_app_may_refuse_like_a_rule():
+    guard = make_guard([Rule("/x", roles="a")], realm="r")
+    deny = guard.refusal(errors.InsufficientScope(["a"]), request(), "view")
+    assert deny.status == 403
+    assert 'realm="r"' in header(deny, "WWW-Authenticate")
+    assert guard.refusal(errors.MissingCredentials(), request(websocket=True), "view").status == 401

@@ -51,7 +51,8 @@ FORBIDDEN_CALLS = {"open", "exec", "eval", "compile", "__import__", "input", "pr
 LAYERS = [
     {"errors", "grammar", "wording"},
     {"model", "claims"},
-    {"jose", "algorithms"},
+    {"jose", "algorithms", "disguise"},
+    {"keys"},
     {"keyloader", "paths", "extractor", "browser", "refused"},
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"verifier", "policy"},

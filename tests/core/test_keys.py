@@ -506,3 +506,19 @@ def test_several_sources_are_asked_in_turn():
 def test_hs_with_fetched_keys_is_a_start_up_error():
     with pytest.raises(errors.ConfigurationError, match=r"issuers\[0\].algorithms: HS\* needs"):
         make_guard(algorithms=["RS256", "HS256"], keys=[Secret(SECRET), Asked()])
+
+
+def test_the_switch_for_short_keys_is_true_or_false():
+    for source in (Secret(SECRET, insecure_short_keys="no"), Secret("x", insecure_short_keys=1)):
+        assert [where for where, _ in source.problems] == ["insecure_short_keys"]
+
+
+def test_only_the_sources_that_must_ask_are_asked():
+    source = Asked()
+    guard = make_guard(algorithms=["ES256"], keys=[JWKSet(public_jwk(EC, kid="a")), source])
+    assert guard.verify(sign(CLAIMS, EC, "ES256", {"kid": "a"}))
+    flow = guard.verify_flow(sign(CLAIMS, EC, "ES256", {"kid": "b"}))
+    next(flow)
+    with pytest.raises(errors.KeyNotFound):
+        flow.send(KeySet())
+    assert source.lookups == [("ES256", "b")]

@@ -254,6 +254,8 @@ BROKEN = {
     "roles number": ({"roles": 5}, ".roles", "text or a list of text"),
     "role empty": ({"any_role": ""}, ".any_role", "text or a list of text"),
     "roles None within": ({"any_role": [None]}, ".any_role", "text or a list of text"),
+    "any_role of none": ({"any_role": []}, ".any_role", "nobody has one of none"),
+    "any_scope of none": ({"any_scope": set()}, ".any_scope", "nobody has one of none"),
     "require text": ({"require": "x"}, ".require", "mapping of claims"),
     "require number": ({"require": 5}, ".require", "mapping of claims"),
     "require list of text": ({"require": ["x"]}, ".require[0]", "mapping of claims"),

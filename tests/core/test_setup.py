@@ -92,6 +92,7 @@ ISSUERS = {
         "tenants",
         "without a slash",
     ),
+    "any_iss text": ({"any_iss": "yes"}, "any_iss", "true or false"),
     "any_iss with issuer": ({"any_iss": True}, "any_iss", "remove it or the issuer"),
 }
 
@@ -134,6 +135,7 @@ GUARDS = {
         "rules[0].forward.Cookie",
         "a name of your own",
     ),
+    "unknown word": ([Rule("/x", scope="a")], {}, "rules[0].scope", "did you mean 'scopes'"),
     "not a rule": (["/x"], {}, "rules[0]", "is a Rule(…)"),
     "never matches": (
         [Rule("/a/**"), Rule("/a/b")],

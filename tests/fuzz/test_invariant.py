@@ -143,6 +143,30 @@ def test_any_request_is_allowed_or_denied(request):
         assert_decision(guard.decide(request))
 
 
+SEEN = good_token(scope="a", sub="a", roles=["admin"])
+
+
+@given(
+    st.sampled_from(["GET", "POST", "get", "HEAD", "OPTIONS"]) | field_text,
+    paths,
+    st.none() | paths,
+    st.just(f"Bearer {SEEN}") | st.builds("Bearer {}".format, tokens) | field_values,
+)
+def test_what_is_recalled_is_what_would_be_decided(method, path, raw_path, field):
+    for guard in GUARDS:
+        request = Request(method, path, raw_path=raw_path, headers=[("authorization", field)])
+        guard.decide(request)
+        allow = guard.recall(method, path, raw_path, field)
+        if allow is not None:
+            decision = guard.decide(request)
+            assert isinstance(decision, Allow)
+            assert decision.rule is allow.rule
+            assert decision.token.claims == allow.token.claims
+            assert list(decision.set) == list(allow.set)
+            assert decision.variables == allow.variables
+            assert decision.remove == allow.remove
+
+
 # Roots of everything that needs a token in the first guard, as an application would see them.
 @given(st.builds(Request, st.just("GET"), paths, raw_path=st.one_of(st.none(), paths)))
 def test_without_a_token_only_the_open_paths_are_reached(request):

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import sys
 from difflib import get_close_matches
 from typing import NoReturn
@@ -13,6 +14,10 @@ from . import checking, explaining, keys, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
+
+
+_log = logging.getLogger("jwtguard")
+_SILENCE = logging.NullHandler()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             code = importlib.import_module("jwtguard.demo").main(words[1:])
         else:
             given = _parser().parse_args(words)
+            _log.addHandler(_SILENCE)  # what the library would log is said by the commands
             code = given.run(given)
     except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or 0)

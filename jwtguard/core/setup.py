@@ -109,13 +109,10 @@ class Setup:
             if not issuer.problems
             for iss, tenant in issuer.spellings().items()
         }
-        self.forward: Mapping[str, str] = (
-            given.forward if isinstance(given.forward, Mapping) else {}
-        )
         self.forward_names = frozenset(
             str(name).lower()
-            for forward in (self.forward, *(rule.forward for rule in self.rules))
-            for name in forward
+            for forward in (given.forward, *(rule.forward for rule in self.rules))
+            for name in _as_mapping(forward)
         )
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
@@ -133,7 +130,7 @@ class Setup:
             rule,
             index,
             self.candidates(rule.issuers),
-            {**self.forward, **rule.forward},
+            {**_as_mapping(given.forward), **_as_mapping(rule.forward)},
             login or None,
             https,
             given.strip_credentials,
@@ -364,8 +361,6 @@ class Setup:
             )
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
-        if given.login is True:
-            problems.append(("login", "is a path such as '/login' or an https address"))
 
     # --- warnings ---
 
@@ -397,6 +392,10 @@ class Setup:
 
     def _rest_covered(self, pattern: Pattern) -> bool:
         return any(entry.methods is None for entry in self.policy.router.covering(pattern))
+
+
+def _as_mapping(value: Any) -> Mapping[str, str]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def parse_https(address: str) -> str | None:

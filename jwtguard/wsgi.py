@@ -93,9 +93,9 @@ class EnvironRequest(Request):
         self.method = environ["REQUEST_METHOD"]
         self.path, self.raw_path = _target(environ)
         self.headers = EnvironHeaders(environ)
-        self.websocket = "HTTP_UPGRADE" in environ and (
-            environ["HTTP_UPGRADE"].lower() == "websocket"
-        )
+        self.websocket = "HTTP_UPGRADE" in environ and "websocket" in [
+            protocol.strip().lower() for protocol in environ["HTTP_UPGRADE"].split(",")
+        ]  # RFC 9110 section 7.8: a list
 
     def __getattr__(self, name: str) -> Any:
         key = _LATER.get(name)

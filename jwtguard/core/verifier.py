@@ -105,7 +105,7 @@ def check_signature(
     for key in keys:
         if verify(signing_input, key.material, signature):
             return key
-    raise BadSignature(found=header.kid, want=f"{header.algorithm} by one of {len(keys)} fitting keys")
+    raise BadSignature(found=header.kid, want=f"{header.algorithm}, keys tried: {len(keys)}")
 
 
 def verify_jws(token: str, keys: AnyKeys, algorithms: str | Sequence[str]) -> tuple[Claims, bytes]:

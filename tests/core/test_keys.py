@@ -368,7 +368,7 @@ def test_at_most_eight_keys_are_tried():
     assert guard.verify(token(key=ten[7]))
     with pytest.raises(errors.BadSignature) as caught:
         guard.verify(token(key=ten[8]))
-    assert "8 keys" in caught.value.want
+    assert caught.value.want == "HS256, keys tried: 8"
 
 
 def test_a_key_knows_itself_by_what_it_is():

@@ -41,6 +41,7 @@ ALLOWED = {
     "string",
     "time",
     "traceback",
+    "types",
     "typing",
     "urllib.parse",
 }
@@ -57,6 +58,7 @@ LAYERS = [
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"verifier", "policy"},
     {"setup"},
+    {"answers"},
     {"guard"},
     {"__init__"},
 ]

@@ -522,3 +522,23 @@ def test_only_the_sources_that_must_ask_are_asked():
     with pytest.raises(errors.KeyNotFound):
         flow.send(KeySet())
     assert source.lookups == [("ES256", "b")]
+
+
+OCT = {"kty": "oct", "alg": "HS256", "kid": "s", "k": b64(SECRET)}
+MIXED = {
+    "public EC": public_jwk(EC, kid="e"),
+    "public RSA": public_jwk(RSA, kid="r"),
+    "private EC": public_jwk(EC, kid="e", d=_x),
+    "for encryption": public_jwk(RSA, kid="r", use="enc"),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="a mixed set is taken until local_key_set refuses it")
+@pytest.mark.parametrize("other", MIXED.values(), ids=MIXED)
+def test_a_set_that_mixes_a_secret_with_other_keys_is_refused(other):
+    """wycheproof MixedKeySet: what stands beside public keys is soon published with them."""
+    for entries in ([OCT, other], [other, OCT]):
+        with pytest.raises((errors.ConfigurationError, errors.InvalidToken)):
+            verify_jws(token(HEADER | {"kid": "s"}), JWKSet({"keys": entries}), ["HS256"])
+    several = [JWKSet(OCT), JWKSet(public_jwk(EC, kid="e"))]
+    assert verify_jws(token(HEADER | {"kid": "s"}), several, ["HS256"])

@@ -1,5 +1,6 @@
 """Start-up: every problem at once, each with its place and what to write instead."""
 
+import inspect
 import logging
 
 import pytest
@@ -430,6 +431,8 @@ def test_start_up_says_what_is_open(caplog):
 
 
 def test_a_guard_shows_itself():
+    assert "remote_user" in str(inspect.signature(Guard))
+    assert "= …" in str(inspect.signature(Guard))
     guard = make_guard([Rule("/a")])
     assert repr(guard) == "<Guard issuers=['people'] rules=1>"
     assert SECRET.decode() not in repr(guard.issuers)

@@ -183,7 +183,8 @@ def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope["jwtguard.claims"] = {}
     else:
         scope["jwtguard.claims"] = token.claims
-        scope.update(allow.variables)
+        if allow.variables:
+            scope.update(allow.variables)
     remove = allow.remove
     if remove:
         removed = _removed(remove)

@@ -48,15 +48,16 @@ class KeyFile:
         self._version = self._stat()
         try:
             data = self.path.read_bytes()
-        except OSError as error:
-            return KeySet(), [("file", f"{self.path}: {error.strerror or error}")]
+        except (OSError, ValueError) as error:  # ValueError: no path can hold a NUL
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return KeySet(), [("file", f"{self.path}: {why}")]
         keys, problems = self._load(data)
         return keys, [("file", f"{self.path}: {what}") for _, what in problems]
 
     def _stat(self) -> _Version | None:
         try:
             status = self.path.stat()
-        except OSError:
+        except (OSError, ValueError):
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 

@@ -101,7 +101,8 @@ class EnvironRequest(Request):
         key = _LATER.get(name)
         if key is None:
             raise AttributeError(name)
-        return self._environ.get(key) or ""
+        value = self._environ.get(key) or ""
+        return _utf8(value) if name == "mount" else value
 
 
 _LATER = {
@@ -147,7 +148,8 @@ def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
         if allow.remote_user is not None:
             user = allow.remote_user
             environ["REMOTE_USER"] = user if user.isascii() else _latin1(user)
-        environ.update(allow.variables)
+        if allow.variables:
+            environ.update(allow.variables)
     for key in _keys(allow.remove):
         pop(key, None)
     for name, value in allow.set:

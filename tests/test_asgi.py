@@ -482,15 +482,6 @@ def test_a_guarded_wsgi_app_is_told_the_right_import():
         GuardMiddleware(wsgi.GuardMiddleware(_wsgi_app, make_guard()), make_guard())
 
 
-@pytest.mark.xfail(strict=True, reason="a call with two arguments is a TypeError")
-def test_a_server_that_calls_it_as_wsgi_is_told_the_right_import():
-    async def app(scope, receive, send):
-        raise AssertionError("never called")
-
-    with pytest.raises(errors.ConfigurationError, match=r"from jwtguard\.wsgi import"):
-        GuardMiddleware(app, make_guard())({"REQUEST_METHOD": "GET"}, lambda *args: None)
-
-
 # FastAPI 0.165 advises against the parameter; people have it.
 _deprecated = pytest.mark.filterwarnings("ignore:The `root_path` parameter is deprecated")
 

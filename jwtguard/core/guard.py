@@ -14,15 +14,14 @@ for makes it return a flow.
 """
 
 import logging
-import secrets
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Literal
-from urllib.parse import quote
 
 from . import challenge, refused
-from .browser import check_same_site, is_navigation, is_preflight
+from .answers import Answers
+from .browser import check_same_site, is_preflight
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -35,7 +34,7 @@ from .errors import (
     Problem,
     Unavailable,
 )
-from .extractor import Bearer, Edits, FromQuery, read_one
+from .extractor import Bearer, Edits, read_one
 from .issuer import Candidates, Issuer
 from .model import (
     Allow,
@@ -49,7 +48,7 @@ from .model import (
     VerifiedToken,
     token_for_request,
 )
-from .paths import SAFE_IN_PATH, Pattern, return_address
+from .paths import Pattern
 from .policy import BoundRule, Rule
 from .publish import NOTHING, Published, Variables, headers_of, variables_of
 from .requirement import Requirement
@@ -129,13 +128,12 @@ class Guard:
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
         self.response_headers: Pairs = setup.response_headers
+        self._answers = Answers(setup)
         self._forward_names = setup.forward_names
         self._origins = setup.origins
         self._user_name = setup.user_name
         self._variables: Variables = variables
         self._preflight = preflight
-        self._realm = realm
-        self._error_body = error_body
         self.verifier = Verifier(cache_size, clock)
         self._announce()
 
@@ -237,14 +235,16 @@ class Guard:
         from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
-            if method == "OPTIONS" and self._preflight != "judge":
-                answer = self._answer_preflight(request, method)
+            if self._preflight != "judge" and is_preflight(request, method):
+                if self._preflight == "pass":
+                    return Allow(None, None, self._forward_names)
+                answer = self._answers.to_preflight(request)
                 if answer is not None:
                     return answer
             if bound.https and request.scheme in ("http", "ws"):
                 raise HttpsRequired
             if bound.access == "public":
-                return Allow(None, bound.rule, self._forward_names)
+                return self._allow(request, bound, None)
             if bound is self.policy.uncovered:
                 raise MethodNotCovered(found=method)
             if bound.bearer_only:
@@ -345,33 +345,14 @@ class Guard:
         if rule is not bound:
             published = (
                 headers_of(known.claims, bound.forward) if bound.forward else (),
-                variables_of(known, self._variables) if self._variables else {},
+                variables_of(known, self._variables) if self._variables else NOTHING[1],
                 self._user_name.of(known) if self._user_name else None,
             )
             known.published = bound, published
         found: Published = published
         return found
 
-    # --- other answers ---
-
-    def _answer_preflight(self, request: Request, method: str) -> Decision | None:
-        if not is_preflight(request, method):
-            return None
-        if self._preflight == "pass":
-            return Allow(None, None, self._forward_names)
-        origin = self._listed_origin(request)
-        if origin is None:
-            return None
-        extra = (*challenge.cors_headers(origin), ("Vary", "Origin"))
-        return challenge.preflight_answer(request, self._with_response_headers(extra))
-
-    def _listed_origin(self, request: Request) -> str | None:
-        origin = request.header("origin")
-        return origin if origin in self._origins else None
-
-    def _with_response_headers(self, headers: Pairs) -> Pairs:
-        given = {name.lower() for name, _ in headers}
-        return (*headers, *(h for h in self.response_headers if h[0].lower() not in given))
+    # --- refuse ---
 
     @staticmethod
     def _report(
@@ -399,7 +380,8 @@ class Guard:
                 return self._allow(request, bound, None)
             if isinstance(error, MalformedToken):
                 error = _worse(error, request, bound)
-        return self._tell(error, request, bound, bound.label if bound else None, raw)
+        label = bound.label if bound else None
+        return self._answers.refusal(error, request, bound, label, raw)
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None
@@ -410,82 +392,7 @@ class Guard:
         """
         method = "GET" if request.websocket else request.method.upper()
         bound, _ = self.policy.choose(request.path, method)
-        return self._tell(error, request, bound, said_by, raw)
-
-    def _tell(
-        self,
-        error: AuthError,
-        request: Request,
-        bound: BoundRule | None,
-        label: str | None,
-        raw: str | None,
-    ) -> Deny:
-        ref = secrets.token_hex(4)
-        refused.report(error, request, ref, label, raw)
-        origin = self._listed_origin(request)
-        extra: Pairs = () if origin is None else challenge.cors_headers(origin)
-        redirect = None if bound is None else self._redirect(error, request, bound)
-        if redirect is not None:
-            status, location = redirect
-            deny = challenge.redirect(error, status, location, request, ref, extra)
-        else:
-            deny = challenge.refusal(error, request, ref, self._realm, extra, self._error_body)
-        if not self.response_headers:
-            return deny
-        headers = self._with_response_headers(deny.headers)
-        return Deny(error, deny.status, headers, deny.body, ref)
-
-    def _redirect(
-        self, error: AuthError, request: Request, bound: BoundRule
-    ) -> tuple[int, str] | None:
-        """Status and address where a redirect says more than a refusal."""
-        method = request.method.upper()
-        if isinstance(error, HttpsRequired):
-            if bound.https != "redirect" or method not in ("GET", "HEAD") or request.websocket:
-                return None
-            if _carries_credentials(request, bound):
-                return None  # they went over the wire in clear: better noticed than repeated
-            return 308, f"{self._setup.public_origin}{self._own_address(request, bound)}"
-        if (
-            bound.login is None
-            or not isinstance(error, MissingCredentials | InvalidToken)
-            or not is_navigation(request, method)
-        ):
-            return None
-        target = self._own_address(request, bound)
-        login = bound.login
-        if login.startswith("/"):
-            login = _mounted(request.mount, login)
-        else:
-            target = f"{self._setup.public_origin}{target}"
-        mark = "&" if "?" in login else "?"
-        return 302, f"{login}{mark}next={quote(target, safe='')}"
-
-    @staticmethod
-    def _own_address(request: Request, bound: BoundRule) -> str:
-        """Where the request went, relative to the site, without a token in its query."""
-        query = request.query
-        for place in bound.explicit:
-            if isinstance(place, FromQuery):
-                query = place.without(query)
-        path = quote(request.mount + request.path, safe=SAFE_IN_PATH, errors="replace")
-        return return_address(f"{path}?{query}" if query else path)
-
-
-def _mounted(mount: str, login: str) -> str:
-    """The login path as browsers see it; a mount prefix that leads elsewhere is left out."""
-    path, mark, query = login.partition("?")
-    address = return_address(quote(mount + path, safe=SAFE_IN_PATH, errors="replace"))
-    return (path if address == "/" else address) + mark + query
-
-
-def _carries_credentials(request: Request, bound: BoundRule) -> bool:
-    if request.headers.get_all("authorization"):
-        return True
-    try:
-        return read_one((*bound.explicit, *bound.ambient), request) is not None
-    except InvalidRequest:
-        return True
+        return self._answers.refusal(error, request, bound, said_by, raw)
 
 
 def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:

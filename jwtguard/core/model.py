@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, final
 
 from .claims import Claims, Period, roles_of, scopes_of
@@ -275,7 +276,7 @@ def token_for_request(verified: Verified) -> VerifiedToken:
 
 
 Pairs = Sequence[tuple[str, str]]
-_NONE: Mapping[str, str] = {}
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Allow:
@@ -313,15 +314,30 @@ class Allow:
         return f"<Allow token={self.token!r}>"
 
 
-@dataclass(frozen=True, slots=True)
 class Deny:
-    """Send exactly this. ``error`` is None only for the answer to a CORS preflight."""
+    """Send exactly this. ``error`` is None only for the answer to a CORS preflight.
 
-    error: AuthError | None
-    status: int
-    headers: Pairs
-    body: bytes
-    ref: str = ""
+    ``ref`` is what the client can name and the log line holds.
+    """
+
+    __slots__ = ("body", "error", "headers", "ref", "status")
+
+    def __init__(
+        self,
+        error: AuthError | None,
+        status: int | None = None,
+        headers: Pairs = (),
+        body: bytes = b"",
+        ref: str = "",
+    ) -> None:
+        self.error = error
+        self.status = status or (error.status if error else 204)
+        self.headers = headers
+        self.body = body
+        self.ref = ref
+
+    def __repr__(self) -> str:
+        return f"<Deny {self.status} {self.error!r}>"
 
 
 Decision = Allow | Deny

@@ -186,7 +186,7 @@ class BoundRule:
         self.removed = tuple(
             place
             for place in rule.places
-            if rule.access != "public" and (strip_credentials or place.always_removed)
+            if place.always_removed or (strip_credentials and rule.access != "public")
         )
         self.requirement = rule.requirement or None
         self.forward = forward

@@ -4,6 +4,7 @@ import json
 import logging
 import string
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from .claims import Claims, lookup
@@ -20,7 +21,7 @@ Variables = Literal["json", "plain"] | None
 Published = tuple[Pairs, Mapping[str, str], str | None]
 """What one token becomes on one rule: forwarded headers, variables, the name for REMOTE_USER."""
 
-NOTHING: Published = ((), {}, None)
+NOTHING: Published = ((), MappingProxyType({}), None)
 
 
 def json_text(value: Any) -> str:
@@ -33,14 +34,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def variables_of(verified: Verified, form: Literal["json", "plain"]) -> dict[str, str]:
+def variables_of(verified: Verified, form: Literal["json", "plain"]) -> Mapping[str, str]:
     """``jwt_claim_<name>``, ``jwt_header_<name>``, ``jwt_payload``, ``jwt_headers``."""
     write = json_text if form == "json" else _text
     found = {f"jwt_claim_{name}": write(value) for name, value in verified.claims.items()}
     found.update((f"jwt_header_{name}", write(value)) for name, value in verified.header.items())
     found["jwt_payload"] = json_text(verified.claims)
     found["jwt_headers"] = json_text(verified.header)
-    return found
+    return MappingProxyType(found)  # shared by all requests of the token
 
 
 def headers_of(claims: Claims, forward: Mapping[str, str]) -> Pairs:

@@ -853,6 +853,9 @@ def test_values_show_themselves_without_tokens():
     raw = token()
     allow = make_guard().decide(request(bearer=raw))
     assert repr(allow) == "<Allow token=<VerifiedToken issuer='people'>>"
+    deny = make_guard().decide(request())
+    assert repr(deny).startswith("<Deny 401 MissingCredentials(")
+    assert Deny(errors.AccessDenied()).status == 403
     assert repr(Request("GET", "/a\n")) == "<Request GET '/a\\n'>"
     assert allow.status == 200
 

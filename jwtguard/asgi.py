@@ -150,25 +150,39 @@ def _with_subprotocols(headers: RawHeaders, offered: Sequence[str]) -> RawHeader
     return [*headers, (b"sec-websocket-protocol", ", ".join(offered).encode("latin-1"))]
 
 
-class _Removed(dict[bytes, bool]):
-    """Whether a header field's name is one of these in any spelling that frameworks confuse.
+class _Names:
+    """Header names that the app must not see, in any spelling that frameworks confuse.
 
-    The spellings seen are remembered, at most 1,024 of at most 64 bytes: clients invent names.
+    The spellings met are remembered, at most 1,024 of at most 64 bytes: clients invent names.
     """
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
+        self._met: dict[bytes, bool] = {}
 
-    def __missing__(self, name: bytes) -> bool:
+    def removed_from(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+        """The headers without these."""
+        met = self._met
+        try:
+            return [header for header in headers if not met[header[0]]]
+        except KeyError:
+            return [header for header in headers if not self._meet(header[0])]
+
+    def _meet(self, name: bytes) -> bool:
         found = name.decode("latin-1").lower().replace("_", "-") in self._names
         if len(name) <= 64:
-            if len(self) >= 1024:
-                self.clear()
-            self[name] = found
+            if len(self._met) >= 1024:
+                self._met.clear()
+            self._met[name] = found
         return found
 
 
-_removed = lru_cache(maxsize=256)(_Removed)
+_names = lru_cache(maxsize=256)(_Names)
+
+
+def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
+    """Header pairs as ASGI has them; values in UTF-8."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers]
 
 
 def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
@@ -185,22 +199,15 @@ def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope["jwtguard.claims"] = token.claims
         if allow.variables:
             scope.update(allow.variables)
-    remove = allow.remove
-    if remove:
-        removed = _removed(remove)
-        kept = [header for header in scope["headers"] if not removed[header[0]]]
-        kept += [(name.lower().encode(), value.encode()) for name, value in allow.set]
-        scope["headers"] = kept
+    if allow.remove:
+        kept = _names(allow.remove).removed_from(scope["headers"])
+        scope["headers"] = [*kept, *_raw(allow.set)] if allow.set else kept
     if allow.query is not None:
         scope["query_string"] = allow.query.encode("latin-1")
     if allow.subprotocol is not None:
         offer = dict(allow.set).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
-
-
-def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 async def _respond(deny: Deny, send: Send, kind: str) -> None:

@@ -182,7 +182,9 @@ _names = lru_cache(maxsize=256)(_Names)
 
 def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
     """Header pairs as ASGI has them; values in UTF-8."""
-    return [(name.lower().encode(), value.encode()) for name, value in headers]
+    return [
+        (name.lower().encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers
+    ]
 
 
 def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:

@@ -75,7 +75,7 @@ class KeyFile:
         keys, problems = self._read()
         if problems:
             log.error("key file not taken, the keys in use stay: %s", problems[0][1])
-        elif keys.keys != self._keys.keys:
+        elif (keys.keys, keys.disabled) != (self._keys.keys, self._keys.disabled):
             log.info("key file %s changed: %d keys", self.path, len(keys))
             self._keys = keys
 

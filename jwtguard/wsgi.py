@@ -127,7 +127,7 @@ def _utf8(text: str) -> str:
 
 def _latin1(text: str) -> str:
     """The other way round: UTF-8 bytes as PEP 3333 wants to see them."""
-    return text.encode().decode("latin-1")
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:

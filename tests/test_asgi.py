@@ -140,6 +140,17 @@ def test_stripping_a_cookie_leaves_one_field_with_the_others():
     assert header(seen, b"cookie") == [b"a=1; b=2"]
 
 
+def test_what_stays_of_a_stripped_cookie_field_keeps_its_bytes():
+    guard = make_guard(Rule("/**", credentials={"cookie": "t"}), strip_credentials=True)
+    scope = make_scope()
+    cookies = b"a=caf\xe9; t=" + TOKEN.encode() + b"; b=caf\xc3\xa9"
+    scope["headers"] = [*scope["headers"], (b"cookie", cookies)]
+
+    _, seen = guarded(guard, scope)
+
+    assert header(seen, b"cookie") == [b"a=caf\xe9; b=caf\xc3\xa9"]
+
+
 def test_forwarded_values_are_utf8_bytes():
     _, seen = guarded(
         make_guard(forward={"X-User-Id": "sub"}), make_scope(headers=bearer(idp.bearer("Zoë")))

@@ -427,3 +427,13 @@ def test_a_server_that_calls_it_as_asgi_is_told_the_right_import():
 def test_a_guarded_asgi_app_is_told_the_right_import():
     with pytest.raises(errors.ConfigurationError, match=r"from jwtguard\.asgi import"):
         GuardMiddleware(asgi.GuardMiddleware(_asgi_app, make_guard()), make_guard())
+
+
+def test_what_stays_of_a_stripped_cookie_field_keeps_its_bytes():
+    """PEP 3333 hands bytes over as latin-1; they need not be UTF-8."""
+    guard = make_guard(Rule("/**", credentials={"cookie": "t"}), strip_credentials=True)
+    cookies = f"a=caf\xe9; t={idp.token()}; b=caf\xc3\xa9"
+
+    _, _, environ = guarded(guard, make_environ(headers={"Cookie": cookies}))
+
+    assert environ["HTTP_COOKIE"] == "a=caf\xe9; b=caf\xc3\xa9"

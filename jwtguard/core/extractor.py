@@ -32,6 +32,16 @@ class Edits:
         self.subprotocol: str | None = None
 
 
+def as_text(value: str) -> str:
+    """A header value as a server hands it over (latin-1), as the text it is meant to be (UTF-8).
+
+    What is no UTF-8 comes out as surrogates, so that a door can write the same bytes again.
+    """
+    if value.isascii():
+        return value
+    return value.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+
 class Place(Protocol):
     """A place for credentials.
 

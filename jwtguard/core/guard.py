@@ -34,7 +34,7 @@ from .errors import (
     Problem,
     Unavailable,
 )
-from .extractor import Bearer, Edits, read_one
+from .extractor import Bearer, Edits, as_text, read_one
 from .issuer import Candidates, Issuer
 from .model import (
     Allow,
@@ -119,6 +119,7 @@ class Guard:
                 require_https=require_https,
                 error_body=error_body,
                 cache_size=cache_size,
+                clock=clock,
             )
         )
         if setup.problems:
@@ -333,7 +334,7 @@ class Guard:
             edits = Edits()
             for place in bound.removed:
                 place.remove(request, edits)
-            kept = [(name, value) for name, value in edits.headers.items() if value is not None]
+            kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
             allow.set = (*headers, *kept)
             allow.query = edits.query

@@ -91,10 +91,7 @@ def _depth(value: Any) -> int:
         depth += 1
         inside: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                inside += item.values()
-            elif isinstance(item, list):
-                inside += item
+            inside += item.values() if isinstance(item, dict) else item
         level = [item for item in inside if isinstance(item, dict | list)]
     return depth
 

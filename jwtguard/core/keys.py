@@ -122,14 +122,12 @@ def _public_key_kind(key: object) -> str | None:
 
 
 def _weakness(key: object) -> str | None:
-    """What makes an RSA key unfit (RFC 7518 section 3.3, RFC 8725 section 3.5)."""
-    if not isinstance(key, rsa.RSAPublicKey):
-        return None
-    if key.key_size < MIN_RSA_BITS:
+    """What makes an RSA key unfit (RFC 7518 section 3.3, RFC 8725 section 3.5).
+
+    `cryptography` itself loads none with an even exponent or one below 3.
+    """
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         return f"RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed"
-    exponent = key.public_numbers().e
-    if exponent < 3 or exponent % 2 == 0:
-        return f"RSA exponent is {exponent}"
     return None
 
 
@@ -196,6 +194,12 @@ def parse_jwk_set(
             keys.append(_jwk(entry, symmetric, insecure_short_keys))
         except ValueError as error:
             notes.append(f"keys[{index}] (kid {str(kid)[:80]!r}): {error}")
+    secrets = [key for key in keys if key.kind == "oct"]
+    if secrets and any(isinstance(e, Mapping) and e.get("kty") != "oct" for e in entries):
+        raise ValueError(
+            "holds a secret (kty 'oct') beside public keys: a set that is published must hold no "
+            "secret. Give them apart, as a list of key sources"
+        )
     doubled = [kid for kid, times in seen.items() if times > 1]
     notes += [f"kid {kid[:80]!r} stands more than once, none of them is used" for kid in doubled]
     return KeySet((k for k in keys if k.kid not in doubled), doubled), notes

@@ -12,6 +12,12 @@ from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
 from .requirement import REQUIREMENT_WORDS, Requirement
 from .wording import as_list, did_you_mean, one_of
 
+
+def is_https_word(value: object) -> bool:
+    """Whether *value* is one of HTTPS (0 is not False here)."""
+    return value is False or (isinstance(value, str) and value in HTTPS)
+
+
 ACCESS = ("protected", "optional", "public")
 HTTPS = (False, "refuse", "redirect")
 
@@ -132,9 +138,9 @@ class Rule:
             )
         if self.issuers is not None and not self.issuers:
             yield "issuers", "is empty; leave it out for all issuers"
-        if self.status not in (401, 403):
+        if type(self.status) is not int or self.status not in (401, 403):
             yield "status", f"is 401 or 403; found {self.status!r}"
-        if self.https is not None and self.https not in HTTPS:
+        if self.https is not None and not is_https_word(self.https):
             yield "https", one_of(self.https, HTTPS)
         if not isinstance(self.opaque_tail, bool):
             yield "opaque_tail", f"is true or false; found {self.opaque_tail!r}"

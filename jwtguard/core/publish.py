@@ -64,6 +64,8 @@ class UserName:
 
     def __init__(self, template: str) -> None:
         """Raises ValueError."""
+        if not isinstance(template, str) or not template or has_control(template):
+            raise ValueError("is text such as '{issuer}:{sub}'")
         self._parts: list[tuple[str, str | None]] = []
         for text, name, form, conversion in string.Formatter().parse(template):
             if name == "" or form or conversion:

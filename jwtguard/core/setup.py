@@ -9,11 +9,11 @@ from .browser import parse_origin
 from .challenge import ErrorBody
 from .errors import Problem
 from .extractor import FromQuery
-from .grammar import has_control, is_quotable, is_token
+from .grammar import is_quotable, is_token
 from .issuer import Candidates, Issuer
-from .model import Pairs
+from .model import Clock, Pairs
 from .paths import Pattern, is_unambiguous
-from .policy import HTTPS, BoundRule, Policy, Rule
+from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
 from .wording import as_list, did_you_mean, one_of
 
@@ -63,6 +63,7 @@ class Parameters:
     require_https: Any
     error_body: ErrorBody | None
     cache_size: int
+    clock: Clock
 
 
 @dataclass
@@ -258,7 +259,7 @@ class Setup:
 
     def _local_login(self, place: str, login: str) -> Iterable[Problem]:
         path = login.partition("?")[0]
-        if not is_unambiguous(path) or has_control(login) or "#" in login or not login.isascii():
+        if not is_unambiguous(path) or set(login) & set(' #"') or not is_quotable(login):
             yield place, f"{login!r} is not a plain path"
             return
         bound, _ = self.policy.choose(path, "GET")
@@ -349,7 +350,7 @@ class Setup:
             problems.append(("variables", one_of(given.variables, VARIABLES)))
         if given.preflight not in PREFLIGHT:
             problems.append(("preflight", one_of(given.preflight, PREFLIGHT)))
-        if given.require_https not in HTTPS:
+        if not is_https_word(given.require_https):
             problems.append(("require_https", one_of(given.require_https, HTTPS)))
         if not isinstance(given.strip_credentials, bool):
             problems.append(
@@ -359,6 +360,8 @@ class Setup:
             problems.append(
                 ("cache_size", f"is a number of tokens, 0 or more; found {given.cache_size!r}")
             )
+        if not callable(given.clock):
+            problems.append(("clock", "is a function that returns seconds since 1970"))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

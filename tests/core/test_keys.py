@@ -533,7 +533,6 @@ MIXED = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="a mixed set is taken until local_key_set refuses it")
 @pytest.mark.parametrize("other", MIXED.values(), ids=MIXED)
 def test_a_set_that_mixes_a_secret_with_other_keys_is_refused(other):
     """wycheproof MixedKeySet: what stands beside public keys is soon published with them."""

@@ -4,7 +4,7 @@ guard = Guard(issuers=[Issuer(…)], rules=[Rule("/health", access="public")])
 app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
 """
 
-from . import errors
+from . import asgi, errors, wsgi
 from .config import from_mapping, from_toml
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
 from .core.issuer import Issuer
@@ -30,7 +30,9 @@ __all__ = [
     "Rule",
     "Secret",
     "VerifiedToken",
+    "asgi",
     "errors",
     "from_mapping",
     "from_toml",
+    "wsgi",
 ]

@@ -8,7 +8,7 @@ from . import drive
 from .core.errors import ConfigurationError, JWTGuardError
 from .core.model import Allow, Deny, Pairs, Request
 from .guard import Guard
-from .interface import expect
+from .interface import expect, wrong_door
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,7 +33,7 @@ class GuardMiddleware:
         *,
         fetch: drive.FetchAsync | None = None,
     ) -> None:
-        expect(app, "asgi")
+        expect(app, guard, "asgi")
         own_root_path: object = getattr(app, "root_path", None)
         if isinstance(own_root_path, str) and own_root_path:
             raise ConfigurationError(
@@ -43,9 +43,17 @@ class GuardMiddleware:
         self.app = app
         self.guard = guard
         self._fetch = fetch or drive.no_async_transport
+        # Servers ask whether `app.__call__` is a coroutine function, and then call the class's:
+        # that one is not, so that it can say at once that a WSGI server is calling.
+        vars(self)["__call__"] = self._connection
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send | None = None) -> Awaitable[None]:
         """Judge one connection."""
+        if send is None:
+            raise wrong_door("wsgi")
+        return self._connection(scope, receive, send)
+
+    async def _connection(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
             return await self.app(scope, receive, send)
@@ -86,7 +94,7 @@ class ScopeHeaders:
 
     def get_all(self, name: str) -> Sequence[str]:
         """Every value under *name*."""
-        wanted = name.encode()
+        wanted = name.lower().encode()
         return [value.decode("latin-1") for key, value in self._headers if key == wanted]
 
 
@@ -203,11 +211,11 @@ def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
             scope.update(allow.variables)
     if allow.remove:
         kept = _names(allow.remove).removed_from(scope["headers"])
-        scope["headers"] = [*kept, *_raw(allow.set)] if allow.set else kept
+        scope["headers"] = [*kept, *_raw(allow.headers)] if allow.headers else kept
     if allow.query is not None:
         scope["query_string"] = allow.query.encode("latin-1")
     if allow.subprotocol is not None:
-        offer = dict(allow.set).get("sec-websocket-protocol", "")
+        offer = dict(allow.headers).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
 

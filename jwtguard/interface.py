@@ -4,6 +4,7 @@ import inspect
 from typing import Literal
 
 from .core.errors import ConfigurationError
+from .core.guard import Guard
 
 
 def protocol_of(app: object) -> Literal["wsgi", "asgi"] | None:
@@ -20,8 +21,13 @@ def protocol_of(app: object) -> Literal["wsgi", "asgi"] | None:
     return {2: "wsgi", 3: "asgi"}.get(len(wanted))  # type: ignore[return-value]
 
 
-def expect(app: object, protocol: Literal["wsgi", "asgi"]) -> None:
-    """Raises ConfigurationError where *app* speaks the other protocol."""
+def expect(app: object, guard: object, protocol: Literal["wsgi", "asgi"]) -> None:
+    """Raises ConfigurationError where *app* speaks the other protocol, or *guard* is none."""
+    if not isinstance(guard, Guard):
+        raise ConfigurationError(
+            f"GuardMiddleware(app, guard) takes a Guard; found {type(guard).__name__}. "
+            "jwtguard.from_toml(path) makes one of a file"
+        )
     found = protocol_of(app)
     if found is not None and found != protocol:
         raise wrong_door(found)
@@ -30,5 +36,5 @@ def expect(app: object, protocol: Literal["wsgi", "asgi"]) -> None:
 def wrong_door(found: str) -> ConfigurationError:
     """What to import instead."""
     return ConfigurationError(
-        f"this is an {found.upper()} app: use `from jwtguard.{found} import GuardMiddleware`"
+        f"this speaks {found.upper()}: use `from jwtguard.{found} import GuardMiddleware`"
     )

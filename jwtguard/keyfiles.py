@@ -97,7 +97,6 @@ class Secret(keyloader.Secret):
         cls,
         name: str,
         encoding: str = "utf8",
-        *,
         kid: str | None = None,
         insecure_short_keys: bool = False,
     ) -> "Secret":
@@ -115,7 +114,6 @@ class Secret(keyloader.Secret):
         cls,
         path: str | os.PathLike[str],
         encoding: str = "utf8",
-        *,
         kid: str | None = None,
         insecure_short_keys: bool = False,
     ) -> KeyFile:

@@ -29,7 +29,7 @@ class GuardMiddleware:
         *,
         fetch: drive.FetchSync | None = None,
     ) -> None:
-        expect(app, "wsgi")
+        expect(app, guard, "wsgi")
         self.app = app
         self.guard = guard
         self._fetch = fetch or drive.no_transport
@@ -117,7 +117,10 @@ def _target(environ: "WSGIEnvironment") -> tuple[str, str | None]:
     """The path the app routes, and the target as on the wire where the server gives it."""
     get = environ.get
     path = get("PATH_INFO") or "/"
-    return path if path.isascii() else _utf8(path), get("RAW_URI") or get("REQUEST_URI")
+    raw_path = get("RAW_URI") or get("REQUEST_URI")
+    if raw_path != get("REQUEST_URI", raw_path):
+        raw_path = ""  # two targets, which is one too many
+    return path if path.isascii() else _utf8(path), raw_path
 
 
 def _utf8(text: str) -> str:
@@ -152,7 +155,7 @@ def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
             environ.update(allow.variables)
     for key in _keys(allow.remove):
         pop(key, None)
-    for name, value in allow.set:
+    for name, value in allow.headers:
         environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:
         _replace_query(environ, allow.query)

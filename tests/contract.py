@@ -1498,6 +1498,30 @@ OPTIONAL = [
             ("a token of somebody else's issuer", idp.token(iss="https://elsewhere.test/")),
         )
     ),
+    *(
+        Case(
+            name=f"optional: {what} in a cookie from another site is anonymous",
+            method="POST",
+            rules=_FEED,
+            headers={**cookie(f"auth_token={value}"), "Origin": EVIL},
+            sub=None,
+        )
+        for what, value in (("an expired token", EXPIRED.removeprefix("Bearer ")), ("garbage", "x"))
+    ),
+    Case(
+        name="optional: a good cookie from another site is refused",
+        method="POST",
+        rules=_FEED,
+        headers={**JAR, "Origin": EVIL},
+        refused=CROSS_SITE,
+        reason="cross_site",
+    ),
+    Case(
+        name="two Authorization fields are refused where only a cookie counts",
+        rules=_COOKIE,
+        headers=[*JAR.items(), ("Authorization", "Basic a"), ("Authorization", "Basic b")],
+        refused=BAD_REQUEST,
+    ),
     Case(
         name="optional: a bad token beside a good cookie is refused",
         rules=_FEED,

@@ -1,6 +1,7 @@
 """What only the ASGI door has to get right; the contract table has the rest."""
 
 import asyncio
+import inspect
 import tracemalloc
 
 import pytest
@@ -534,3 +535,20 @@ def test_fastapi_with_a_root_path_takes_the_guard_as_middleware(prefix):
     assert run(app, make_scope(f"{prefix}/public/a"))[0]["status"] == 200
     assert run(app, make_scope(f"{prefix}/admin"))[0]["status"] == 401
     assert run(app, make_scope(f"{prefix}/admin", headers=bearer(ALICE)))[0]["status"] == 200
+
+
+def test_a_server_that_calls_it_as_wsgi_is_told_the_right_import():
+    async def app(scope, receive, send):
+        raise AssertionError("never called")
+
+    with pytest.raises(errors.ConfigurationError, match=r"from jwtguard\.wsgi import"):
+        GuardMiddleware(app, make_guard())({"REQUEST_METHOD": "GET"}, lambda *args: None)
+
+
+def test_servers_see_an_asgi_app():
+    async def app(scope, receive, send):
+        raise AssertionError("never called")
+
+    guarded_app = GuardMiddleware(app, make_guard())
+
+    assert inspect.iscoroutinefunction(guarded_app.__call__)

@@ -437,3 +437,17 @@ def test_what_stays_of_a_stripped_cookie_field_keeps_its_bytes():
     _, _, environ = guarded(guard, make_environ(headers={"Cookie": cookies}))
 
     assert environ["HTTP_COOKIE"] == "a=caf\xe9; b=caf\xc3\xa9"
+
+
+def test_two_targets_that_differ_are_one_too_many():
+    environ = make_environ("/a/b", RAW_URI="/a/b", REQUEST_URI="/a%2fb")
+
+    assert guarded(make_guard(Rule("/**", access="public")), environ)[0] == 400
+
+
+def test_strip_credentials_takes_the_token_out_on_public_paths_too():
+    guard = make_guard(Rule("/**", access="public"), strip_credentials=True)
+
+    _, _, environ = guarded(guard, make_environ(headers={"Authorization": ALICE}))
+
+    assert "HTTP_AUTHORIZATION" not in environ

@@ -47,7 +47,8 @@ def keygen(given: Namespace) -> int:
             why = "is there already" if isinstance(error, FileExistsError) else error.strerror
             raise WrongUse(f"{path}: {why}; nothing was written") from None
         made.append(path)
-    complain(f"wrote {' and '.join(made)}; in the configuration: {_in_file(given.out, key)}")
+    complain(f"wrote {' and '.join(made)}; in the configuration:")
+    print(_in_file(given.out, key), file=sys.stderr)  # a line to copy is never wrapped
     return 0
 
 

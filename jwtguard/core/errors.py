@@ -235,9 +235,12 @@ class HttpsRequired(AccessDenied):
     reason = "https_required"
 
 
-class CrossSiteRequest(AccessDenied):
+class CrossSiteRequest(AuthError):
     """403: a cookie came with a request that another site may have sent."""
 
+    status = 403
+    error = "forbidden"
+    challenge = "none"
     code = "cross_site"
     description = "The request came from another site."
     reason = "cross_site"

@@ -79,6 +79,17 @@ def _name_problems(form: str, name: object) -> Sequence[Problem]:
     return [(form, f"{name!r} is not the name of a {form} (letters, digits, '-', '_', …)")]
 
 
+def check_authorization(request: Request) -> None:
+    """There is one ``Authorization`` field at most (RFC 9110 section 11.6.2), wherever the token
+    stands: with two, programs differ in which one they read. Raises InvalidRequest.
+    """
+    values = request.headers.get_all("authorization")
+    if len(values) > 1:
+        raise InvalidRequest("several_credentials", found=f"{len(values)} Authorization fields")
+    if values and is_joined_credentials(values[0]):
+        raise InvalidRequest("several_credentials", hint="Authorization fields were joined")
+
+
 class Bearer:
     """``Authorization: Bearer <token>`` (RFC 6750 section 2.1)."""
 
@@ -88,17 +99,14 @@ class Bearer:
 
     def read(self, request: Request) -> str | None:
         """The token. Another scheme, or the scheme alone, is no credentials."""
+        check_authorization(request)
         values = request.headers.get_all("authorization")
         if not values:
             return None
-        if len(values) > 1:
-            raise InvalidRequest("several_credentials", found=f"{len(values)} Authorization fields")
         value = values[0]
         match = bearer_credentials(value)
         if match is not None:
             return match[1]
-        if is_joined_credentials(value):
-            raise InvalidRequest("several_credentials", hint="Authorization fields were joined")
         if not names_bearer(value) or not value[6:].strip(" "):
             return None
         raise InvalidRequest("malformed_credentials", hint="Bearer is not followed by one token68")
@@ -146,7 +154,7 @@ class FromHeader:
         if self.prefix and len(values) == 1:
             if not values[0].lower().startswith(self.prefix):
                 return None
-            values = [values[0][len(self.prefix) :]]
+            values = [values[0][len(self.prefix) :].lstrip(" ")]
         return _one_token68(values, self.name)
 
     def remove(self, request: Request, edits: Edits) -> None:

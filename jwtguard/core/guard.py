@@ -34,7 +34,7 @@ from .errors import (
     Problem,
     Unavailable,
 )
-from .extractor import Bearer, Edits, as_text, read_one
+from .extractor import Bearer, Edits, as_text, check_authorization, read_one
 from .issuer import Candidates, Issuer
 from .model import (
     Allow,
@@ -248,6 +248,8 @@ class Guard:
                 return self._allow(request, bound, None)
             if bound is self.policy.uncovered:
                 raise MethodNotCovered(found=method)
+            if not bound.reads_authorization:
+                check_authorization(request)
             if bound.bearer_only:
                 # What stands there need not be a token68; one that is a JWT is. See _refuse.
                 raw = Bearer.glance(request)
@@ -266,7 +268,7 @@ class Guard:
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
-            return self._settle(request, bound, pattern, known)
+            return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
@@ -284,7 +286,7 @@ class Guard:
         """The rest of `judge` for a token whose key must be asked for."""
         try:
             known = yield from verifying
-            return self._settle(request, bound, pattern, known)
+            return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
@@ -298,14 +300,22 @@ class Guard:
                 raise
             self._report(error, request, "-", bound, None, logging.DEBUG)
             return None
-        if raw is not None:
+        if raw is not None and bound.access != "optional":
             check_same_site(request, method, self._origins)
         return raw
 
     def _settle(
-        self, request: Request, bound: BoundRule, pattern: Pattern | None, known: Verified
+        self,
+        request: Request,
+        bound: BoundRule,
+        pattern: Pattern | None,
+        known: Verified,
+        from_cookie: bool,
     ) -> Allow:
         """A good token meets the rule's requirement."""
+        if from_cookie and bound.access == "optional":
+            # Only now: a bad cookie is nobody's there, whoever sent it.
+            check_same_site(request, request.method.upper(), self._origins)
         token = token_for_request(known)
         requirement = bound.requirement
         if requirement is not None:
@@ -336,7 +346,7 @@ class Guard:
                 place.remove(request, edits)
             kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
-            allow.set = (*headers, *kept)
+            allow.headers = (*headers, *kept)
             allow.query = edits.query
             allow.subprotocol = edits.subprotocol
         return allow
@@ -382,7 +392,11 @@ class Guard:
             if isinstance(error, MalformedToken):
                 error = _worse(error, request, bound)
         label = bound.label if bound else None
-        return self._answers.refusal(error, request, bound, label, raw)
+        try:
+            return self._answers.refusal(error, request, bound, label, raw)
+        except Exception as defect:  # a request that cannot even be refused in style
+            _unexpected(defect)
+            return Deny(Unavailable("internal_error"))
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None
@@ -391,8 +405,7 @@ class Guard:
 
         It is logged and told as a rule's refusal would be; *said_by* stands for the rule.
         """
-        method = "GET" if request.websocket else request.method.upper()
-        bound, _ = self.policy.choose(request.path, method)
+        bound, _ = self.policy.choose(request.path, request.method.upper())
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 

@@ -80,7 +80,6 @@ class Secret(LocalKeys):
         self,
         value: str | bytes,
         encoding: str = "utf8",
-        *,
         kid: str | None = None,
         insecure_short_keys: bool = False,
     ) -> None:

@@ -21,7 +21,7 @@ class Headers(Protocol):
     """Request headers by name, whatever a server keeps them in."""
 
     def get_all(self, name: str) -> Sequence[str]:
-        """Every value sent under the lower-case *name*, in order; none is an empty sequence."""
+        """Every value sent under *name* (case does not count), in order."""
         ...
 
 
@@ -34,7 +34,22 @@ class HeaderList:
         self.pairs = pairs
 
     def get_all(self, name: str) -> Sequence[str]:
+        """Every value under *name*."""
+        name = name.lower()
         return [value for key, value in self.pairs if key.lower() == name]
+
+
+class OtherHeaders:
+    """:class:`Headers` over somebody's object that may answer None, as `email.message` does."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def get_all(self, name: str) -> Sequence[str]:
+        """Every value under *name*."""
+        return self._headers.get_all(name) or ()
 
 
 class Request:
@@ -75,7 +90,7 @@ class Request:
         self.raw_path = raw_path
         self.query = query
         self.headers: Headers = (
-            HeaderList(headers) if isinstance(headers, (list, tuple)) else headers
+            HeaderList(headers) if isinstance(headers, (list, tuple)) else OtherHeaders(headers)
         )
         self.scheme = scheme
         self.client = client
@@ -83,7 +98,7 @@ class Request:
         self.mount = mount
 
     def header(self, name: str) -> str | None:
-        """The one value of the lower-case *name*; None where there is none or more than one."""
+        """The one value of *name*; None where there is none or more than one."""
         values = self.headers.get_all(name)
         return values[0] if len(values) == 1 else None
 
@@ -258,6 +273,14 @@ class VerifiedToken:
     def __repr__(self) -> str:
         return f"<VerifiedToken issuer={self.issuer!r}>"
 
+    def __copy__(self) -> "VerifiedToken":
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, _: object) -> "VerifiedToken":
+        token = token_for_request(self._verified)
+        token.claims = copied(self.claims)
+        return token
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a VerifiedToken is not pickled: pass .claims, or verify again")
 
@@ -303,12 +326,17 @@ class Allow:
         self.token = token
         self.rule = rule
         self.remove = remove
-        self.set = set
+        self.headers = set
         self.variables = variables
         self.remote_user = remote_user
 
     query: str | None = None
     subprotocol: str | None = None
+
+    @property
+    def set(self) -> list[tuple[str, str]]:
+        """The headers the app gets."""
+        return list(self.headers)
 
     def __repr__(self) -> str:
         return f"<Allow token={self.token!r}>"

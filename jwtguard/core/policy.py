@@ -166,6 +166,7 @@ class BoundRule:
         "is_plain",
         "label",
         "login",
+        "reads_authorization",
         "removed",
         "requirement",
         "rule",
@@ -188,11 +189,10 @@ class BoundRule:
         self.candidates = candidates
         self.explicit = tuple(place for place in rule.places if not place.ambient)
         self.ambient = tuple(place for place in rule.places if place.ambient)
-        self.bearer_only = len(rule.places) == 1 and type(rule.places[0]) is Bearer
+        self.reads_authorization = any(type(place) is Bearer for place in rule.places)
+        self.bearer_only = len(rule.places) == 1 and self.reads_authorization
         self.removed = tuple(
-            place
-            for place in rule.places
-            if place.always_removed or (strip_credentials and rule.access != "public")
+            place for place in rule.places if place.always_removed or strip_credentials
         )
         self.requirement = rule.requirement or None
         self.forward = forward
@@ -263,6 +263,8 @@ class Policy:
         Raises AmbiguousTarget (400) where target or method has more than one reading.
         """
         path, sent_as = request.path, request.method
+        if request.websocket and sent_as == "CONNECT":
+            sent_as = "GET"  # RFC 8441: how HTTP/2 asks for what was a GET with Upgrade
         known = self.recall(sent_as, path, request.raw_path)
         if known is not None:
             return known

@@ -7,7 +7,7 @@ import hashlib
 import logging
 from typing import Any
 
-from .errors import AuthError, ClaimError, MissingCredentials, Unavailable
+from .errors import AuthError, ClaimError, Unavailable
 from .model import Request
 
 log = logging.getLogger("jwtguard.refused")
@@ -28,12 +28,6 @@ def escaped(value: object) -> str:
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "~"
 
 
-def _level(error: AuthError) -> int:
-    if isinstance(error, MissingCredentials):
-        return logging.INFO  # every API's daily bread
-    return logging.ERROR if isinstance(error, Unavailable) else logging.WARNING
-
-
 def report(
     error: AuthError,
     request: Request,
@@ -43,7 +37,8 @@ def report(
     level: int | None = None,
 ) -> None:
     """Write the line. The same facts are attributes of the log record."""
-    level = _level(error) if level is None else level
+    if level is None:
+        level = logging.ERROR if isinstance(error, Unavailable) else logging.WARNING
     if not log.isEnabledFor(level):
         return
     facts: dict[str, Any] = {
@@ -66,6 +61,6 @@ def report(
     if rule is not None:
         line.append(f"rule={facts['rule']}")
     line.append(f"{facts['method']} {facts['path']}")
-    line += [f"{k}={facts[k]}" for k in ("issuer", "sub", "token", "claim") if facts[k] is not None]
+    line += [f"{k}={facts[k]}" for k in ("issuer", "sub", "token") if facts[k] is not None]
     line += [f'{k}="{facts[k]}"' for k in ("found", "want", "hint") if facts[k] is not None]
     log.log(level, "%s", " ".join(line), extra=facts)

@@ -50,12 +50,11 @@ class Requirement:
 
     def __init__(
         self,
-        *,
         scopes: str | Iterable[str] = (),
         any_scope: str | Iterable[str] = (),
         roles: str | Iterable[str] = (),
         any_role: str | Iterable[str] = (),
-        require: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+        require: Mapping[str, Any] | Sequence[Mapping[str, Any]] = {},
         check: Check | None = None,
     ) -> None:
         self.problems: list[Problem] = []

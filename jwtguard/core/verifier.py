@@ -14,7 +14,6 @@ from .errors import (
     AlgorithmNotAllowed,
     AuthError,
     BadSignature,
-    ConfigurationError,
     FetchError,
     KeyNotFound,
     KeysUnavailable,
@@ -112,12 +111,12 @@ def verify_jws(token: str, keys: AnyKeys, algorithms: str | Sequence[str]) -> tu
     """Verify a compact JWS (RFC 7515) below the claims: the JOSE header and the payload's bytes.
 
     *keys* is a `JWKSet`, `Secret`, `PublicKey` or a list of them, *algorithms* the ``alg`` values
-    accepted. Raises errors.InvalidToken, and errors.ConfigurationError for unusable keys.
+    accepted. Raises errors.InvalidToken, also where a key cannot be used.
     """
+    header, payload, signature, signing_input = parse(token)
     source = as_source(keys)
     if source.problems:
-        raise ConfigurationError(source.problems)
-    header, payload, signature, signing_input = parse(token)
+        raise KeyNotFound("key_unusable", hint=source.problems[0][1])
     allowed = as_list(algorithms)
     if header.algorithm not in allowed or header.algorithm not in ALGORITHMS:
         raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(allowed))

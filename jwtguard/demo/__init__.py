@@ -65,6 +65,8 @@ def check() -> int:
     issuer = make_issuer()
     with running(Pages(issuer), (0, 0)) as servers:
         verdicts = [run(name, port, requests(issuer, name)) for name, port in servers.items()]
+        if len(servers) < 2:
+            print(f"\n{NO_UVICORN}")  # said again where nobody overlooks it
     return 0 if all(verdicts) else 1
 
 

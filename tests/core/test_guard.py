@@ -765,13 +765,13 @@ def test_a_refusal_is_one_line_with_its_facts(caplog):
     record, line, deny = refusal_line(caplog, guard, bearer=raw)
     assert line == (
         f"401 audience_mismatch ref={deny.ref} rule=1:/x GET /x issuer=people "
-        f"sub={fingerprint('alice')} token={fingerprint(raw)} claim=aud "
+        f"sub={fingerprint('alice')} token={fingerprint(raw)} "
         'found="https://api.test/" want="https://api.test" hint="differs by a trailing slash"'
     )
     assert (record.status, record.reason, record.ref) == (401, "audience_mismatch", deny.ref)
     assert record.levelno == logging.WARNING
     record, line, _ = refusal_line(caplog, guard)
-    assert record.levelno == logging.INFO
+    assert record.levelno == logging.WARNING
     assert "token=" not in line
     record, line, _ = refusal_line(caplog, guard, path="/other")
     assert "rule=closing:/**" in line
@@ -992,3 +992,50 @@ def test_an_app_may_refuse_like_a_rule():
     assert deny.status == 403
     assert 'realm="r"' in header(deny, "WWW-Authenticate")
     assert guard.refusal(errors.MissingCredentials(), request(websocket=True), "view").status == 401
+
+
+def test_somebodys_headers_may_answer_none_and_in_any_case():
+    from email.message import Message
+
+    headers = Message()
+    headers["Authorization"] = f"Bearer {token()}"
+    headers["X-Tenant"] = "t1"
+    seen = []
+    guard = make_guard([Rule("/**", check=lambda _, r: seen.append(r.header("X-TENANT")) or True)])
+    assert guard.decide(Request("GET", "/x", headers=headers)).status == 200
+    assert seen == ["t1"]
+    assert guard.decide(Request("GET", "/x", headers=Message())).status == 401
+
+
+@pytest.mark.parametrize("odd", [{"headers": None}, {"headers": 5}, {"method": None}])
+def test_a_request_that_cannot_even_be_refused_in_style_is_503(odd, caplog):
+    words = {"method": "GET", "headers": ()} | odd
+    made = Request(words["method"], "/x", headers=words["headers"])
+    deny = make_guard().decide(made)
+    assert isinstance(deny, Deny)
+    assert deny.status in (400, 503)
+    assert "internal_error" in repr(deny.error) or deny.status == 400
+
+
+def test_connect_for_a_websocket_counts_as_get_and_nothing_else_does():
+    guard = make_guard([Rule("/**", methods=["GET"], access="public"), Rule("/**", roles="admin")])
+    verdicts = {
+        method: guard.decide(Request(method, "/x", websocket=True)).status
+        for method in ("GET", "CONNECT", "POST")
+    }
+    assert verdicts == {"GET": 200, "CONNECT": 200, "POST": 401}
+
+
+def test_a_door_is_given_a_guard():
+    from jwtguard import asgi, wsgi
+
+    async def asgi_app(scope, receive, send):
+        raise AssertionError("never called")
+
+    def wsgi_app(environ, start_response):
+        raise AssertionError("never called")
+
+    for door, app in ((asgi, asgi_app), (wsgi, wsgi_app)):
+        for guard in (None, "jwtguard.toml", app):
+            with pytest.raises(errors.ConfigurationError, match="takes a Guard"):
+                door.GuardMiddleware(app, guard)

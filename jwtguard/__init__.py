@@ -10,6 +10,7 @@ from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubpr
 from .core.issuer import Issuer
 from .core.model import VerifiedToken
 from .core.policy import Rule
+from .core.remote import Discovery, RemoteKeys
 from .core.requirement import Requirement
 from .guard import Guard
 from .keyfiles import JWKSet, PublicKey, Secret
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Bearer",
+    "Discovery",
     "FromCookie",
     "FromHeader",
     "FromQuery",
@@ -26,6 +28,7 @@ __all__ = [
     "Issuer",
     "JWKSet",
     "PublicKey",
+    "RemoteKeys",
     "Requirement",
     "Rule",
     "Secret",

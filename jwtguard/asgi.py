@@ -2,13 +2,17 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import drive
 from .core.errors import ConfigurationError, JWTGuardError
 from .core.model import Allow, Deny, Pairs, Request
 from .guard import Guard
 from .interface import expect, wrong_door
+from .transport import for_loops
+
+if TYPE_CHECKING:
+    from .transport import Client
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,8 +26,10 @@ class GuardMiddleware:
     """Judges every request and WebSocket handshake before *app* sees it.
 
     On success the scope that *app* gets, a copy, holds ``jwtguard.token`` (a `VerifiedToken`, or
-    None where nobody was authenticated) and ``jwtguard.claims``. *fetch* makes the HTTP exchanges
-    that a key source asks for: ``async Fetch -> Fetched``, raising `errors.FetchError`.
+    None where nobody was authenticated) and ``jwtguard.claims``.
+
+    The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
+    jwtguard alone, or by *fetch*, ``async Fetch -> Fetched``, which raises `errors.FetchError`.
     """
 
     def __init__(
@@ -31,6 +37,7 @@ class GuardMiddleware:
         app: App,
         guard: Guard,
         *,
+        client: "Client | None" = None,
         fetch: drive.FetchAsync | None = None,
     ) -> None:
         expect(app, guard, "asgi")
@@ -42,7 +49,7 @@ class GuardMiddleware:
             )
         self.app = app
         self.guard = guard
-        self._fetch = fetch or drive.no_async_transport
+        self._exchanges = for_loops(guard, client, fetch)
         # Servers ask whether `app.__call__` is a coroutine function, and then call the class's:
         # that one is not, so that it can say at once that a WSGI server is calling.
         vars(self)["__call__"] = self._connection
@@ -71,7 +78,7 @@ class GuardMiddleware:
         if allow is None:
             decision = guard.judge(ScopeRequest(scope))
             if not isinstance(decision, (Allow, Deny)):
-                decision = await drive.arun(decision, self._fetch)
+                decision = await drive.arun(decision, *self._exchanges)
             if isinstance(decision, Deny):
                 if kind == "http":
                     return await _respond(decision, send, "http.response")

@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 FetchSync = Callable[[Fetch], Fetched]
 FetchAsync = Callable[[Fetch], Awaitable[Fetched]]
+Start = Callable[[Flow[None]], object]
+"""Starts a flow that nobody waits for."""
 
 
 def no_transport(fetch: Fetch) -> Fetched:
@@ -29,13 +31,20 @@ def _as_fetch_error(error: Exception) -> FetchError:
     return FetchError(f"the transport raised {type(error).__name__}")
 
 
-def run(flow: Flow[T], fetch: FetchSync = no_transport) -> T:
-    """Run *flow*, making each exchange it asks for with *fetch*."""
+def run(flow: Flow[T], fetch: FetchSync = no_transport, start: Start | None = None) -> T:
+    """Run *flow*, making each exchange it asks for with *fetch*.
+
+    *start* begins what it wants done in the background; None: it is done at once.
+    """
     try:
         wanted = next(flow)
         while True:
             try:
-                answer = fetch(wanted)
+                if isinstance(wanted, Fetch):
+                    answer = fetch(wanted)
+                else:
+                    answer = None
+                    start(wanted.flow) if start else run(wanted.flow, fetch)
             except Exception as error:
                 wanted = flow.throw(_as_fetch_error(error))
             else:
@@ -47,13 +56,19 @@ def run(flow: Flow[T], fetch: FetchSync = no_transport) -> T:
         flow.close()
 
 
-async def arun(flow: Flow[T], fetch: FetchAsync = no_async_transport) -> T:
+async def arun(
+    flow: Flow[T], fetch: FetchAsync = no_async_transport, start: Start | None = None
+) -> T:
     """The same on an event loop; a cancelled task closes the flow."""
     try:
         wanted = next(flow)
         while True:
             try:
-                answer = await fetch(wanted)
+                if isinstance(wanted, Fetch):
+                    answer = await fetch(wanted)
+                else:
+                    answer = None
+                    start(wanted.flow) if start else await arun(wanted.flow, fetch)
             except Exception as error:
                 wanted = flow.throw(_as_fetch_error(error))
             else:

@@ -6,6 +6,9 @@ from . import drive
 from .core import guard
 from .core.model import Decision, Request, VerifiedToken
 from .core.requirement import Requirement
+from .transport import Shared
+
+_shared = Shared()
 
 
 class Guard(guard.Guard):
@@ -23,7 +26,8 @@ class Guard(guard.Guard):
         *issuers* names those whose tokens count; by default all, but no issuer without an iss
         value where there are several of them.
         """
-        return drive.run(self.verify_flow(raw, requirement, issuers))
+        flow = self.verify_flow(raw, requirement, issuers)
+        return drive.run(flow, _shared.fetch, _shared.background)
 
     async def averify(
         self,
@@ -33,12 +37,25 @@ class Guard(guard.Guard):
         issuers: str | Sequence[str] | None = None,
     ) -> VerifiedToken:
         """The same on an event loop."""
-        return await drive.arun(self.verify_flow(raw, requirement, issuers))
+        flow = self.verify_flow(raw, requirement, issuers)
+        return await drive.arun(flow, _shared.afetch, _shared.background)
 
     def decide(self, request: Request) -> Decision:
         """Allow or Deny a request; for writers of doors."""
-        return drive.run(self.decide_flow(request))
+        return drive.run(self.decide_flow(request), _shared.fetch, _shared.background)
 
     async def adecide(self, request: Request) -> Decision:
         """The same on an event loop."""
-        return await drive.arun(self.decide_flow(request))
+        flow = self.decide_flow(request)
+        return await drive.arun(flow, _shared.afetch, _shared.background)
+
+    def warm(self) -> None:
+        """Fetch the keys that must be fetched, so that the first request need not wait.
+
+        For start-up. An outage is logged and stops nothing.
+        """
+        drive.run(self.warm_flow(), _shared.fetch, _shared.background)
+
+    async def awarm(self) -> None:
+        """The same on an event loop, for a lifespan hook."""
+        await drive.arun(self.warm_flow(), _shared.afetch, _shared.background)

@@ -9,17 +9,22 @@ from . import drive
 from .core.model import Allow, Deny, Pairs, Request
 from .guard import Guard
 from .interface import expect, wrong_door
+from .transport import for_threads
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .transport import Client
 
 
 class GuardMiddleware:
     """Judges every request before *app* sees it.
 
     On success ``environ`` holds ``jwtguard.token`` (a `VerifiedToken`, or None where nobody was
-    authenticated) and ``jwtguard.claims``. *fetch* makes the HTTP exchanges that a key source
-    asks for: ``Fetch -> Fetched``, raising `errors.FetchError`.
+    authenticated) and ``jwtguard.claims``.
+
+    The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
+    jwtguard alone, or by *fetch*, ``Fetch -> Fetched``, which raises `errors.FetchError`.
     """
 
     def __init__(
@@ -27,12 +32,13 @@ class GuardMiddleware:
         app: "WSGIApplication",
         guard: Guard,
         *,
+        client: "Client | None" = None,
         fetch: drive.FetchSync | None = None,
     ) -> None:
         expect(app, guard, "wsgi")
         self.app = app
         self.guard = guard
-        self._fetch = fetch or drive.no_transport
+        self._exchanges = for_threads(guard, client, fetch)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse", *too_many: object
@@ -47,7 +53,7 @@ class GuardMiddleware:
         if allow is None:
             decision = guard.judge(EnvironRequest(environ))
             if not isinstance(decision, (Allow, Deny)):
-                decision = drive.run(decision, self._fetch)
+                decision = drive.run(decision, *self._exchanges)
             if isinstance(decision, Deny):
                 start_response(_status_line(decision.status), list(decision.headers))
                 return [decision.body]

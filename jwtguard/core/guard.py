@@ -36,8 +36,10 @@ from .errors import (
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
 from .issuer import Candidates, Issuer
+from .keyloader import RemoteKeySource
 from .model import (
     Allow,
+    Background,
     Clock,
     Decision,
     Deny,
@@ -148,8 +150,11 @@ class Guard:
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
         for issuer in self.issuers:
             sources = getattr(issuer.source, "sources", [issuer.source])
-            if any(getattr(source, "insecure", False) for source in sources):
-                log.warning("insecure_short_keys is set for issuer %s", issuer.name)
+            for source in sources:
+                if getattr(source, "insecure", False):
+                    remote = isinstance(source, RemoteKeySource)
+                    switch = "insecure_http" if remote else "insecure_short_keys"
+                    log.warning("%s is set for issuer %s", switch, issuer.name)
         for where, what in self.warnings:
             log.warning("%s: %s", where, what)
 
@@ -195,6 +200,13 @@ class Guard:
             raise _unexpected(error) from None
         return token
 
+    def warm_flow(self) -> Flow[None]:
+        """Fetch the keys that must be fetched. An outage is logged, and no more."""
+        for issuer in self.issuers:
+            remote = issuer.remote
+            if remote is not None and (remote.due() or not remote.current().keys):
+                yield from remote.refresh()
+
     # --- decide ---
 
     def decide_flow(self, request: Request) -> Flow[Decision]:
@@ -220,7 +232,7 @@ class Guard:
             return None
         bound = route[0]
         known = self.verifier.recall(field[7:], bound.candidates)
-        if known is None:
+        if known is None or (known.issued_by.remote is not None and known.issued_by.remote.due()):
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -268,7 +280,11 @@ class Guard:
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
-            return self._settle(request, bound, pattern, known, from_cookie)
+            allow = self._settle(request, bound, pattern, known, from_cookie)
+            remote = known.issued_by.remote
+            if remote is not None and remote.due():
+                return _and_refresh(allow, remote)
+            return allow
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
@@ -407,6 +423,11 @@ class Guard:
         """
         bound, _ = self.policy.choose(request.path, request.method.upper())
         return self._answers.refusal(error, request, bound, said_by, raw)
+
+
+def _and_refresh(allow: Allow, remote: RemoteKeySource) -> Flow[Decision]:
+    yield Background(remote.refresh())
+    return allow
 
 
 def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:

@@ -7,6 +7,7 @@ from .claims import Claims, Period, Times, check_audience, check_required, check
 from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
 from .jose import Header, normal_type
 from .keyloader import AnyKeys, RemoteKeySource, as_source
+from .remote import Discovery
 from .wording import as_list, did_you_mean
 
 DEFAULT_ROLES = ("roles", "role", "/realm_access/roles")
@@ -54,6 +55,12 @@ class Issuer:
         self.audience = None if audience is None else frozenset(filter(_is_text, audiences))
         self.algorithms = tuple(as_list(algorithms))
         self.source = as_source(keys)
+        told = [
+            problem
+            for source in getattr(self.source, "sources", [self.source])
+            if isinstance(source, Discovery)
+            for problem in source.of(issuer)
+        ]
         self.remote = self.source if isinstance(self.source, RemoteKeySource) else None
         self.typ = typ
         self.types = DEFAULT_TYPES if typ is None else frozenset({normal_type(str(typ))})
@@ -64,6 +71,7 @@ class Issuer:
         self.tenants = tuple(as_list(tenants))
         self.any_iss = any_iss
         self.problems: list[Problem] = [
+            *told,
             *self._identity_problems(),
             *_audience_problems(audience, audiences),
             *self._claim_problems(),

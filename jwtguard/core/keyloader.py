@@ -52,6 +52,14 @@ class RemoteKeySource(KeySource, Protocol):
         """
         ...
 
+    def due(self) -> bool:
+        """Whether `refresh` should be begun now, so that no request has to wait later."""
+        ...
+
+    def refresh(self) -> Flow[None]:
+        """Ask for the keys again, or for the first time. Raises nothing for an outage."""
+        ...
+
 
 class LocalKeys:
     """A :class:`KeySource` whose keys are at hand."""
@@ -153,6 +161,19 @@ class SeveralRemoteSources(SeveralSources):
                 yield from source.lookup(algorithm, kid)
                 if source.current().find(algorithm, kid):
                     return
+
+    def due(self) -> bool:
+        """Whether one of the sources is due."""
+        return any(source.due() for source in self._remote())
+
+    def refresh(self) -> Flow[None]:
+        """Refresh those that are due, or all where none has keys."""
+        sources = list(self._remote())
+        for source in [s for s in sources if s.due()] or sources:
+            yield from source.refresh()
+
+    def _remote(self) -> Iterable[RemoteKeySource]:
+        return (source for source in self.sources if isinstance(source, RemoteKeySource))
 
 
 AnyKeys = KeySource | Sequence[KeySource]

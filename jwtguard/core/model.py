@@ -108,7 +108,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """An HTTP exchange the core asks for. ``timeout`` in seconds, ``max_bytes`` in bytes."""
+    """An HTTP exchange the core asks for. ``timeout`` in seconds, ``max_bytes`` in bytes.
+
+    ``insecure_http`` allows plain http to private addresses. ``flight`` names who asks (a source)
+    and for the how-manieth time: exchanges of one flight are one.
+    """
 
     url: str
     method: str = "GET"
@@ -116,6 +120,8 @@ class Fetch:
     body: bytes | None = None
     timeout: float = 5.0
     max_bytes: int = 1_048_576
+    insecure_http: bool = False
+    flight: tuple[object, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +133,19 @@ class Fetched:
     body: bytes
 
 
-Flow = Generator[Fetch, Fetched, T]
-"""A computation that may ask for HTTP exchanges; `jwtguard.drive` runs it."""
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A flow to start and not to wait for; the flow that yields it is resumed with None."""
+
+    flow: "Flow[None]"
+
+
+Flow = Generator[Fetch | Background, Any, T]
+"""A computation that may ask for HTTP exchanges; `jwtguard.drive` runs it.
+
+It yields a `Fetch` and is sent a `Fetched`, or has `errors.FetchError` thrown in; or it yields a
+`Background` and is sent None.
+"""
 
 
 class Verified:

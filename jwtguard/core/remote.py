@@ -1,0 +1,335 @@
+"""Keys that are fetched: a JWK Set at an address, which discovery may have to find first.
+
+Theory of operation. A source holds one immutable `Snapshot` and swaps it whole.
+
+- Until ``fresh_until`` it is used as it is. From ``refresh_at`` on, somewhat before, the next
+  request starts a refresh in the background and waits for nothing.
+- Until ``stale_until`` it is still used where refreshes fail: a provider that is down takes nobody
+  with it whose keys are known.
+- After that, and before the first answer, a request waits for an exchange.
+
+Asking is rationed by one number: between the ends of two exchanges lie at least ``cooldown``
+seconds, whoever asks and why; after failures more, doubled each time and jittered, so that a fleet
+does not come back as one. A token with an unknown ``kid`` may cause an exchange, but only within
+that ration, and for one ``kid`` only once while the set that lacks it is fresh (PyJWT
+CVE-2026-48524).
+
+Many requests may wait for one exchange: each yields the same `Fetch`, named by its ``flight``, and
+gets the same answer; the first one back reads it, the others find the work done. One exchange for
+all of them, the deadline, the size, redirects and TLS are the transport's.
+"""
+
+import logging
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
+
+from .errors import FetchError, KeysUnavailable, Problem
+from .jose import json_object
+from .keys import KeySet, parse_jwk_set
+from .model import Clock, Fetch, Fetched, Flow
+
+log = logging.getLogger("jwtguard.keys")
+
+MAX_ABSENT_KIDS = 1024
+MAX_BACKOFF = 32  # times the cooldown
+REFRESH_AHEAD = 0.75  # of the time that a set is fresh
+
+_NO_KEYS = KeySet()
+
+
+class Snapshot:
+    """What one answer said, and how long it counts; times in seconds since the epoch."""
+
+    __slots__ = ("etag", "fetched_at", "fresh_until", "keys", "refresh_at", "stale_until")
+
+    def __init__(
+        self, keys: KeySet, etag: str | None, fetched_at: float, fresh: float, stale: float
+    ) -> None:
+        self.keys = keys
+        self.etag = etag
+        self.fetched_at = fetched_at
+        self.refresh_at = fetched_at + fresh * REFRESH_AHEAD
+        self.fresh_until = fetched_at + fresh
+        self.stale_until = fetched_at + max(fresh, stale)
+
+
+class RemoteKeys:
+    """A JWK Set (RFC 7517 section 5) at an https address.
+
+    - ``cooldown``: seconds between two exchanges at least.
+    - ``min_fresh``, ``max_fresh``: bounds, in seconds, of what ``Cache-Control: max-age`` may say;
+      ``max_fresh`` where it says nothing.
+    - ``max_stale``: seconds that keys are used after they were fetched while refreshes fail.
+    - ``timeout``: seconds for a whole exchange; ``max_bytes``: of an answer.
+    - ``insecure_http``: allow plain http, to loopback and private addresses only.
+    - ``clock``: seconds since the epoch; ``jitter``: a number from 0 to 1.
+
+    Problems are reported by `Guard`.
+    """
+
+    _address = "jwks_uri"
+
+    def __init__(
+        self,
+        jwks_uri: str,
+        *,
+        cooldown: float = 30,
+        min_fresh: float = 60,
+        max_fresh: float = 3600,
+        max_stale: float = 86_400,
+        timeout: float = 5,
+        max_bytes: int = 1_048_576,
+        insecure_http: bool = False,
+        clock: Clock = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.url = jwks_uri
+        self.cooldown = cooldown
+        self.min_fresh = min_fresh
+        self.max_fresh = max_fresh
+        self.max_stale = max_stale
+        self.timeout = timeout
+        self.max_bytes = max_bytes
+        self.insecure = insecure_http
+        self._clock = clock
+        self._jitter = jitter
+        self._snapshot: Snapshot | None = None
+        self._attempt = 0  # how many exchanges have ended
+        self._failures = 0  # how many of the last ones failed
+        self._not_before = float("-inf")  # when the next exchange may start
+        self._absent: dict[str | None, float] = {}  # kid -> until when nobody asks for it again
+        self._begun = -1  # the attempt that a refresh ahead of expiry has begun
+        self.problems: Sequence[Problem] = tuple(self._find_problems())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    def _find_problems(self) -> Iterable[Problem]:
+        yield from address_problems(self._address, self.url, self.insecure)
+        for name in ("cooldown", "min_fresh", "max_fresh", "max_stale", "timeout", "max_bytes"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 < value < math.inf:
+                unit = "bytes" if name == "max_bytes" else "seconds"
+                yield name, f"is a number of {unit} above 0; found {value!r}"
+        if not isinstance(self.insecure, bool):
+            yield "insecure_http", f"is true or false; found {self.insecure!r}"
+
+    # --- what is known ---
+
+    def current(self) -> KeySet:
+        """The keys known now; none before the first answer and after ``max_stale``."""
+        snapshot = self._snapshot
+        if snapshot is None or self._clock() >= snapshot.stale_until:
+            return _NO_KEYS
+        return snapshot.keys
+
+    def due(self) -> bool:
+        """Whether it is time to refresh ahead of expiry, and nobody has begun to."""
+        snapshot = self._snapshot
+        if snapshot is None or self._begun == self._attempt:
+            return False
+        now = self._clock()
+        return now >= snapshot.refresh_at and now >= self._not_before
+
+    # --- asking ---
+
+    def lookup(self, algorithm: str, kid: str | None) -> Flow[None]:
+        """Fetch the set where none is known, or where it may know this *kid* by now.
+
+        Raises KeysUnavailable (503) where that would be too early or came to nothing: a key that
+        may exist is not missing.
+        """
+        now = self._clock()
+        known = bool(self.current().keys)
+        if known and now < self._absent.get(kid, -math.inf):
+            return
+        if now < self._not_before:
+            if known and not self._failures:
+                return
+            raise self._unavailable(now)
+        yield from self.refresh()
+        if self._failures:
+            raise self._unavailable(now)
+        if not self.current().find(algorithm, kid):
+            self._remember_absent(kid)
+
+    def refresh(self) -> Flow[None]:
+        """Ask again, unless that is too early. A failure is logged and leaves the keys as they
+        are.
+        """
+        if self._clock() < self._not_before:
+            return
+        attempt = self._begun = self._attempt
+        try:
+            yield from self._exchange(attempt)
+        except (FetchError, ValueError) as error:
+            if attempt == self._attempt:
+                self._failed(error)
+
+    def _exchange(self, attempt: int) -> Flow[None]:
+        yield from self._ask_for_set(self.url, attempt)
+
+    def _ask_for_set(self, url: str, attempt: int) -> Flow[None]:
+        snapshot = self._snapshot
+        headers = {"Accept": "application/jwk-set+json, application/json"}
+        if snapshot is not None and snapshot.etag is not None:
+            headers["If-None-Match"] = snapshot.etag
+        answer = yield self._fetch(url, attempt, headers)
+        if attempt != self._attempt:
+            return  # another waiter has read this very answer
+        if answer.status == 304 and snapshot is not None:
+            self._succeeded(snapshot.keys, snapshot.etag, answer)
+            return
+        keys, notes = parse_jwk_set(_document(url, answer), symmetric=False)
+        for note in notes:
+            log.warning("%s: left out %s", url, note)
+        if not keys.keys:
+            raise FetchError(f"{url} has no usable key")
+        self._succeeded(keys, answer.headers.get("etag"), answer)
+
+    def _fetch(self, url: str, attempt: int, headers: dict[str, str]) -> Fetch:
+        return Fetch(
+            url,
+            headers=headers,
+            timeout=self.timeout,
+            max_bytes=self.max_bytes,
+            insecure_http=self.insecure,
+            flight=(self, attempt),
+        )
+
+    def _succeeded(self, keys: KeySet, etag: str | None, answer: Fetched) -> None:
+        now = self._clock()
+        before = self._snapshot
+        if before is not None and (keys.keys, keys.disabled) == (
+            before.keys.keys,
+            before.keys.disabled,
+        ):
+            keys = before.keys  # the same object, so that what it verified need not be looked up
+        elif before is not None:
+            log.info("%s: the keys changed, %d now", self.url, len(keys))
+        fresh = freshness(answer, self.min_fresh, self.max_fresh)
+        self._snapshot = Snapshot(keys, etag, now, fresh, self.max_stale)
+        self._absent.clear()
+        self._ended(0, self.cooldown)
+
+    def _failed(self, error: Exception) -> None:
+        failures = self._failures + 1
+        wait = self.cooldown * min(2 ** (failures - 1), MAX_BACKOFF) * (1 + self._jitter() / 4)
+        snapshot = self._snapshot
+        kept = (
+            "no keys are known"
+            if snapshot is None
+            else (
+                f"keys of {self._clock() - snapshot.fetched_at:.0f} s ago are used for "
+                f"{max(0.0, snapshot.stale_until - self._clock()):.0f} s more"
+            )
+        )
+        log.error("%s: %s; %s; asked again in %.0f s", self.url, error, kept, wait)
+        self._ended(failures, wait)
+
+    def _ended(self, failures: int, wait: float) -> None:
+        self._not_before = self._clock() + wait
+        self._failures = failures
+        self._attempt += 1
+
+    def _remember_absent(self, kid: str | None) -> None:
+        snapshot = self._snapshot
+        if snapshot is not None:
+            if len(self._absent) >= MAX_ABSENT_KIDS:
+                self._absent.clear()
+            self._absent[kid] = snapshot.fresh_until
+
+    def _unavailable(self, now: float) -> KeysUnavailable:
+        wait = max(1, math.ceil(self._not_before - now))
+        return KeysUnavailable(retry_after=wait, hint=f"{self.url}; asked again in {wait} s")
+
+
+class Discovery(RemoteKeys):
+    """The keys of an OpenID provider, found by its discovery document.
+
+    ``url`` is the document's address; where it is not given, the issuer's with
+    ``/.well-known/openid-configuration`` behind it (OpenID Connect Discovery 1.0 section 4). The
+    document's ``issuer`` must be the issuer itself. The other parameters are those of `RemoteKeys`.
+    """
+
+    _address = "url"
+
+    def __init__(self, url: str | None = None, **words: object) -> None:
+        self.issuer: str | None = None
+        super().__init__(url, **words)  # type: ignore[arg-type]
+
+    def _find_problems(self) -> Iterable[Problem]:
+        found = super()._find_problems()
+        return found if self.url is not None else (p for p in found if p[0] != self._address)
+
+    def of(self, issuer: str | None) -> Iterable[Problem]:
+        """Told by the `Issuer` whose keys these are."""
+        self.issuer = issuer
+        if issuer is None:
+            yield "keys", "are found by discovery, which needs the issuer's iss value"
+        elif self.url is None:
+            self.url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+            yield from address_problems("keys", self.url, self.insecure)
+
+    def _exchange(self, attempt: int) -> Flow[None]:
+        answer = yield self._fetch(self.url, attempt, {"Accept": "application/json"})
+        if attempt != self._attempt:
+            return
+        document = json_object(_body(self.url, answer))
+        if document.get("issuer") != self.issuer:
+            raise FetchError(f"{self.url} is the document of another issuer")
+        jwks_uri = document.get("jwks_uri")
+        problems = list(address_problems("jwks_uri", jwks_uri, self.insecure))
+        if not isinstance(jwks_uri, str) or problems:
+            raise FetchError(f"{self.url} names no usable jwks_uri")
+        yield from self._ask_for_set(jwks_uri, attempt)
+
+
+def _body(url: str, answer: Fetched) -> bytes:
+    if answer.status != 200:
+        raise FetchError(f"{url} answered {answer.status}")
+    return answer.body
+
+
+def _document(url: str, answer: Fetched) -> object:
+    return json_object(_body(url, answer))
+
+
+def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[Problem]:
+    """What is wrong with an address that is to be fetched."""
+    if not isinstance(url, str):
+        yield where, f"is an https address; found {url!r}"
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.hostname and parts.port != 0 and parts.username is None
+    except ValueError:
+        usable = None
+        parts = urlsplit("")
+    if not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
+        yield where, f"is an https address; found {url!r}"
+    elif parts.scheme == "http" and not insecure_http:
+        yield where, f"{url!r} is not https; insecure_http allows http to private addresses"
+    elif parts.scheme not in ("https", "http"):
+        yield where, f"is an https address; found {url!r}"
+
+
+_max_age = re.compile(
+    r'(?:^|,)[ \t]*max-age[ \t]*=[ \t]*"?([0-9]{1,10})"?[ \t]*(?=,|\Z)', re.I
+).search
+    r'(?:^|,)[ \t]*max-age[ \t]*=[ \t]*"?([0-9]{1,10})"?[ \t]*(?=,|\Z)', re.I
+).search
+_not_stored = re.compile(r"(?:^|,)[ \t]*no-(?:store|cache)\b", re.I).search
+
+
+def freshness(answer: Fetched, least: float, most: float) -> float:
+    """Seconds that an answer is fresh (RFC 9111 section 4.2), within bounds."""
+    directives = answer.headers.get("cache-control", "")
+    if _not_stored(directives):
+        return least
+    stated = _max_age(directives)
+    return most if stated is None else min(max(float(stated[1]), least), most)

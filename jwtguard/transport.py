@@ -1,0 +1,264 @@
+"""HTTP exchanges by httpx2 (the extra ``[http]``): what a flow asks for with `Fetch`.
+
+Policy about the wire lives here: https (or plain http to private addresses where that was allowed),
+no redirects, no cookies, no compressed answers, a size cap, and a deadline for the whole exchange.
+Proxies and certificates come from httpx2's own settings, or a client of the user's.
+
+All exchanges of a process run on one event loop in a daemon thread of ours, started by the first of
+them and again after a fork. So threads and any number of event loops wait for the same exchange, no
+exchange blocks any of them, and whoever asked first may be cancelled without failing the others.
+The exchanges of one flight (source and attempt) are one; its outcome is kept until the next
+attempt of the source, so that whoever comes late joins instead of asking again.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from importlib.util import find_spec
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from . import drive
+from .core.errors import ConfigurationError, FetchError
+from .core.guard import Guard
+from .core.model import Fetch, Fetched, Flow
+
+if TYPE_CHECKING:
+    import httpx2
+
+    Client = httpx2.Client | httpx2.AsyncClient
+
+INSTALL = "keys that are fetched need httpx2: pip install 'jwtguard-middleware[http]'"
+
+
+class Transport:
+    """Makes exchanges. *client*: an httpx2 client of the user's, for jwtguard alone.
+
+    Raises ConfigurationError where httpx2 is not installed.
+    """
+
+    def __init__(self, client: "Client | None" = None) -> None:
+        if find_spec("httpx2") is None:
+            raise ConfigurationError(INSTALL)
+        self._given = client
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        """In a forked child there is no thread of ours, and nobody ends the parent's exchanges."""
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client = self._given
+        # source -> address -> its last attempt; gone with the source
+        self._flights: WeakKeyDictionary[object, dict[str, tuple[int, Future[Fetched]]]]
+        self._flights = WeakKeyDictionary()
+
+    def fetch(self, fetch: Fetch) -> Fetched:
+        """Wait for an exchange, in a thread. Raises FetchError."""
+        try:
+            return self._join(fetch).result()
+        except FetchError as error:
+            raise FetchError(str(error)) from None  # everybody gets an error of his own
+
+    async def afetch(self, fetch: Fetch) -> Fetched:
+        """Wait for an exchange, in an event loop. Raises FetchError."""
+        # Shielded: who is cancelled while waiting cancels nothing but its own waiting.
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self._join(fetch)))
+        except FetchError as error:
+            raise FetchError(str(error)) from None
+
+    def background(self, flow: Flow[None]) -> None:
+        """Run *flow* while nobody waits."""
+        self._run(drive.arun(flow, self.afetch))
+
+    def _join(self, fetch: Fetch) -> "Future[Fetched]":
+        """The exchange that this one belongs to, begun where nobody did."""
+        if fetch.flight is None:
+            return self._run(self._exchange(fetch))
+        source, attempt = fetch.flight
+        loop = self._running_loop()
+        with self._lock:
+            of_source = self._flights.setdefault(source, {})
+            last = of_source.get(fetch.url)
+            if last is not None and last[0] == attempt:
+                return last[1]
+            future = asyncio.run_coroutine_threadsafe(self._exchange(fetch), loop)
+            of_source[fetch.url] = attempt, future
+            return future
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
+        return asyncio.run_coroutine_threadsafe(work, self._running_loop())
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="jwtguard", daemon=True
+                ).start()
+            return self._loop
+
+    # --- on our loop ---
+
+    async def _exchange(self, fetch: Fetch) -> Fetched:
+        try:
+            async with asyncio.timeout(fetch.timeout):
+                await _check_address(fetch)
+                return await self._ask(fetch)
+        except FetchError:
+            raise
+        except TimeoutError:
+            raise FetchError(f"{fetch.url}: no answer within {fetch.timeout:g} s") from None
+        except Exception as error:
+            # The text of a foreign exception may hold what was sent; its type says enough.
+            raise FetchError(f"{fetch.url}: {type(error).__name__}") from None
+
+    async def _ask(self, fetch: Fetch) -> Fetched:
+        import httpx2
+
+        client = self._client
+        if client is None:
+            client = self._client = httpx2.AsyncClient(timeout=None)
+        if isinstance(client, httpx2.Client):
+            return await asyncio.to_thread(_ask_in_thread, client, fetch)
+        async with client.stream(**_words(fetch)) as response:
+            answer = _Answer(fetch, response)
+            async for chunk in response.aiter_raw():
+                answer.add(chunk)
+        client.cookies.clear()
+        return answer.fetched()
+
+
+def _ask_in_thread(client: "httpx2.Client", fetch: Fetch) -> Fetched:
+    with client.stream(**_words(fetch), timeout=fetch.timeout) as response:
+        answer = _Answer(fetch, response)
+        for chunk in response.iter_raw():
+            answer.add(chunk)
+    client.cookies.clear()
+    return answer.fetched()
+
+
+def _words(fetch: Fetch) -> dict[str, Any]:
+    from . import __version__
+
+    headers = {
+        "User-Agent": f"jwtguard/{__version__}",
+        # A compressed answer may unpack to anything before its size is known.
+        "Accept-Encoding": "identity",
+        **fetch.headers,
+    }
+    return {
+        "method": fetch.method,
+        "url": fetch.url,
+        "headers": headers,
+        "content": fetch.body,
+        "follow_redirects": False,
+    }
+
+
+class _Answer:
+    """An answer as it comes in, no longer than it may be."""
+
+    def __init__(self, fetch: Fetch, response: "httpx2.Response") -> None:
+        self._fetch = fetch
+        self._response = response
+        self._body = bytearray()
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise FetchError(f"{fetch.url}: a compressed answer")
+
+    def add(self, chunk: bytes) -> None:
+        self._body += chunk
+        if len(self._body) > self._fetch.max_bytes:
+            raise FetchError(f"{self._fetch.url}: an answer of over {self._fetch.max_bytes} bytes")
+
+    def fetched(self) -> Fetched:
+        headers = {name.lower(): value for name, value in self._response.headers.items()}
+        return Fetched(self._response.status_code, headers, bytes(self._body))
+
+
+async def _check_address(fetch: Fetch) -> None:
+    """Plain http goes to loopback and private addresses only, and only where that was allowed."""
+    parts = urlsplit(fetch.url)
+    if parts.scheme == "https":
+        return
+    if parts.scheme != "http" or not fetch.insecure_http:
+        raise FetchError(f"{fetch.url}: not https")
+    found = await asyncio.get_running_loop().getaddrinfo(
+        parts.hostname, parts.port or 80, type=socket.SOCK_STREAM
+    )
+    addresses = [ip_address(address[4][0]) for address in found]
+    if not all(address.is_loopback or address.is_private for address in addresses):
+        raise FetchError(f"{fetch.url}: plain http to a public address")
+
+
+def for_threads(
+    guard: Guard, client: "Client | None", fetch: drive.FetchSync | None
+) -> tuple[drive.FetchSync, drive.Start]:
+    """How a door without an event loop makes exchanges: the user's way, or ours."""
+    if fetch is not None:
+        ask = fetch
+
+        def start(flow: Flow[None]) -> None:
+            threading.Thread(target=drive.run, args=(flow, ask), daemon=True).start()
+
+        return ask, start
+    transport = _for(guard, client)
+    return transport.fetch, transport.background
+
+
+def for_loops(
+    guard: Guard, client: "Client | None", fetch: drive.FetchAsync | None
+) -> tuple[drive.FetchAsync, drive.Start]:
+    """The same for a door on an event loop."""
+    if fetch is not None:
+        ask, tasks = fetch, set[asyncio.Task[None]]()
+
+        def start(flow: Flow[None]) -> None:
+            task = asyncio.get_running_loop().create_task(drive.arun(flow, ask))
+            tasks.add(task)  # the loop itself holds a task weakly
+            task.add_done_callback(tasks.discard)
+
+        return ask, start
+    transport = _for(guard, client)
+    return transport.afetch, transport.background
+
+
+def _for(guard: Guard, client: "Client | None") -> "Transport | Shared":
+    if client is not None:
+        return Transport(client)
+    if any(issuer.remote is not None for issuer in guard.issuers):
+        shared()  # where httpx2 is missing, start-up is the time to say so
+    return Shared()
+
+
+class Shared:
+    """The shared transport, made when somebody needs it."""
+
+    def fetch(self, fetch: Fetch) -> Fetched:
+        return shared().fetch(fetch)
+
+    async def afetch(self, fetch: Fetch) -> Fetched:
+        return await shared().afetch(fetch)
+
+    def background(self, flow: Flow[None]) -> None:
+        shared().background(flow)
+
+
+_shared: Transport | None = None
+
+
+def shared() -> Transport:
+    """The process's own transport, made when the first exchange is asked for.
+
+    Raises ConfigurationError where httpx2 is not installed.
+    """
+    global _shared
+    if _shared is None:
+        _shared = Transport()
+    return _shared

@@ -36,7 +36,7 @@ from .errors import (
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
 from .issuer import Candidates, Issuer
-from .keyloader import RemoteKeySource
+from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import (
     Allow,
     Background,
@@ -203,9 +203,9 @@ class Guard:
     def warm_flow(self) -> Flow[None]:
         """Fetch the keys that must be fetched. An outage is logged, and no more."""
         for issuer in self.issuers:
-            remote = issuer.remote
-            if remote is not None and (remote.due() or not remote.current().keys):
-                yield from remote.refresh()
+            source = issuer.refreshing
+            if source is not None and (source.due() or not source.current().keys):
+                yield from source.refresh()
 
     # --- decide ---
 
@@ -232,7 +232,10 @@ class Guard:
             return None
         bound = route[0]
         known = self.verifier.recall(field[7:], bound.candidates)
-        if known is None or (known.issued_by.remote is not None and known.issued_by.remote.due()):
+        if known is None:
+            return None
+        refreshing = known.issued_by.refreshing
+        if refreshing is not None and refreshing.due():
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -281,9 +284,9 @@ class Guard:
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             allow = self._settle(request, bound, pattern, known, from_cookie)
-            remote = known.issued_by.remote
-            if remote is not None and remote.due():
-                return _and_refresh(allow, remote)
+            refreshing = known.issued_by.refreshing
+            if refreshing is not None and refreshing.due():
+                return _and_refresh(allow, refreshing)
             return allow
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
@@ -425,8 +428,8 @@ class Guard:
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 
-def _and_refresh(allow: Allow, remote: RemoteKeySource) -> Flow[Decision]:
-    yield Background(remote.refresh())
+def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
+    yield Background(source.refresh())
     return allow
 
 

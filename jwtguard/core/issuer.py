@@ -6,7 +6,7 @@ from .algorithms import ALGORITHMS
 from .claims import Claims, Period, Times, check_audience, check_required, check_times
 from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
 from .jose import Header, normal_type
-from .keyloader import AnyKeys, RemoteKeySource, as_source
+from .keyloader import AnyKeys, RefreshingKeySource, RemoteKeySource, as_source
 from .remote import Discovery
 from .wording import as_list, did_you_mean
 
@@ -62,6 +62,7 @@ class Issuer:
             for problem in source.of(issuer)
         ]
         self.remote = self.source if isinstance(self.source, RemoteKeySource) else None
+        self.refreshing = self.source if isinstance(self.source, RefreshingKeySource) else None
         self.typ = typ
         self.types = DEFAULT_TYPES if typ is None else frozenset({normal_type(str(typ))})
         self.required_claims = tuple(as_list(required_claims))

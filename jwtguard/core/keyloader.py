@@ -52,6 +52,11 @@ class RemoteKeySource(KeySource, Protocol):
         """
         ...
 
+
+@runtime_checkable
+class RefreshingKeySource(RemoteKeySource, Protocol):
+    """A remote key source whose keys grow old."""
+
     def due(self) -> bool:
         """Whether `refresh` should be begun now, so that no request has to wait later."""
         ...
@@ -164,16 +169,16 @@ class SeveralRemoteSources(SeveralSources):
 
     def due(self) -> bool:
         """Whether one of the sources is due."""
-        return any(source.due() for source in self._remote())
+        return any(source.due() for source in self._refreshing())
 
     def refresh(self) -> Flow[None]:
         """Refresh those that are due, or all where none has keys."""
-        sources = list(self._remote())
+        sources = list(self._refreshing())
         for source in [s for s in sources if s.due()] or sources:
             yield from source.refresh()
 
-    def _remote(self) -> Iterable[RemoteKeySource]:
-        return (source for source in self.sources if isinstance(source, RemoteKeySource))
+    def _refreshing(self) -> Iterable[RefreshingKeySource]:
+        return (source for source in self.sources if isinstance(source, RefreshingKeySource))
 
 
 AnyKeys = KeySource | Sequence[KeySource]

@@ -321,8 +321,6 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
 _max_age = re.compile(
     r'(?:^|,)[ \t]*max-age[ \t]*=[ \t]*"?([0-9]{1,10})"?[ \t]*(?=,|\Z)', re.I
 ).search
-    r'(?:^|,)[ \t]*max-age[ \t]*=[ \t]*"?([0-9]{1,10})"?[ \t]*(?=,|\Z)', re.I
-).search
 _not_stored = re.compile(r"(?:^|,)[ \t]*no-(?:store|cache)\b", re.I).search
 
 

@@ -1,9 +1,10 @@
 """A Guard from a TOML file, a mapping, or an environment variable.
 
 The schema is the Python parameters of `Guard`, `Issuer` and `Rule`, by the same names; only an
-issuer's ``keys`` are spelled out (``jwks_file``, ``public_key``, ``public_key_file``, ``secret``),
-because a file cannot hold objects. Nothing is ever passed over: an unknown word is a problem, and
-all problems are reported at once, each with its place in the words that the user wrote.
+issuer's ``keys`` are spelled out (``jwks_uri``, ``discovery``, ``jwks_file``, ``public_key``,
+``public_key_file``, ``secret``), because a file cannot hold objects. Nothing is ever passed over:
+an unknown word is a problem, and all problems are reported at once, each with its place in the
+words that the user wrote.
 """
 
 import importlib
@@ -16,12 +17,14 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .core.errors import ConfigurationError, Problem
 from .core.issuer import Issuer
 from .core.keyloader import ENCODINGS, KeySource, LocalKeys
 from .core.keys import KeySet
 from .core.policy import Rule
+from .core.remote import Discovery, RemoteKeys
 from .core.requirement import Requirement
 from .core.wording import as_list, did_you_mean, one_of
 from .guard import Guard
@@ -127,6 +130,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 # --- the schema ---------------------------------------------------------------------------------
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
+FETCHED = ("jwks_uri", "discovery")
 
 
 def _parameters(of: type, *left_out: str) -> tuple[str, ...]:
@@ -139,23 +143,25 @@ def _parameters(of: type, *left_out: str) -> tuple[str, ...]:
 
 GUARD_KEYS = _parameters(Guard, "issuers", "rules", "clock", "error_body")
 ISSUER_KEYS = _parameters(Issuer, "keys")
+REMOTE_KEYS = _parameters(RemoteKeys, "jwks_uri", "clock", "jitter")
 RULE_KEYS = (*_parameters(Rule), *_parameters(Requirement, "check"))
 
 _TOP, _ISSUER, _RULE = "the top of the file", "[[issuer]]", "[[rule]]"
+_REMOTE = "[issuer.remote]"
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     _TOP: GUARD_KEYS,
     _ISSUER: ISSUER_KEYS,
+    _REMOTE: REMOTE_KEYS,
     _RULE: RULE_KEYS,
 }
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     _TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
-    _ISSUER: (*ISSUER_KEYS, *KEY_SOURCES),
+    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote"),
+    _REMOTE: REMOTE_KEYS,
     _RULE: RULE_KEYS,
 }
-_SOURCE_LIST = ", ".join(KEY_SOURCES[:-1]) + " or " + KEY_SOURCES[-1]
+_SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 
-_FETCHED = ("jwks_uri", "discovery", "remote", "introspection")
-_NOT_FETCHED = "keys that are fetched are not in this version; use jwks_file"
 _IN_CODE = "is code, which a file cannot hold; make the Guard in Python for it"
 
 # Words that somebody may well write, and what to write instead.
@@ -166,7 +172,7 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
     (_ISSUER, "keys"): f"is written by where the keys are: {_SOURCE_LIST}",
     (_ISSUER, "insecure_short_keys"): "stands with the key it is for, as in "
     'secret = { value = "…", insecure_short_keys = true }',
-    **{(_ISSUER, word): _NOT_FETCHED for word in _FETCHED},
+    (_ISSUER, "introspection"): "is not in this version",
 }
 
 _LISTS = frozenset(
@@ -175,7 +181,9 @@ _LISTS = frozenset(
         *("path", "methods", "issuers", "scopes", "any_scope", "any_role", "origins"),
     }
 )
-_SWITCHES = frozenset({"strip_credentials", "any_iss", "opaque_tail", "insecure_short_keys"})
+_SWITCHES = frozenset(
+    {"strip_credentials", "any_iss", "opaque_tail", "insecure_short_keys", "insecure_http"}
+)
 # Their names are the user's, so that { env = … } in their place is an entry called "env".
 _TABLES = frozenset({"forward", "response_headers", "require"})
 
@@ -241,6 +249,7 @@ class _Reading:
             raise ConfigurationError(sorted(self.problems, key=self._order)) from None
         warnings = (*guard.warnings, *key_file_warnings(guard))
         guard.warnings = tuple(self._in_file_words(warning) for warning in warnings)
+        _readings[guard] = self
         return guard
 
     def _say(self, place: Place, what: str) -> None:
@@ -343,14 +352,25 @@ class _Reading:
                 if source is not None:
                     sources.append(source)
                     places.append(at)
-        if table.keys() & {"jwks_uri", "discovery"}:
-            if any(str(name).startswith("HS") for name in as_list(words.get("algorithms"))):
+        for kind in [key for key in table if key in FETCHED][:1]:
+            others = [key for key in table if key != kind and key in (*FETCHED, *KEY_SOURCES)]
+            if others:
                 self._say(
-                    f"{place}.algorithms",
-                    "HS* needs a secret, and keys that are fetched are public; list the "
-                    "asymmetric algorithms the provider signs with, such as RS256",
+                    f"{place}.{kind}",
+                    f"stands beside {' and '.join(others)}; an issuer's keys come from one of "
+                    "jwks_uri, discovery and local sources",
                 )
-        elif not table.keys() & {*KEY_SOURCES, "keys"}:
+            fetched = self._fetched(kind, place, table)
+            if fetched is not None:
+                sources.append(fetched)
+                places.append(f"{place}.{kind}")
+        if "remote" in table and not table.keys() & {*FETCHED}:
+            self._say(
+                f"{place}.remote",
+                "is about keys that are fetched, and this issuer has none: add jwks_uri or "
+                "discovery, or remove it",
+            )
+        if not table.keys() & {*FETCHED, *KEY_SOURCES, "keys"}:
             self._say(place, f"has no key to verify tokens with: add {_SOURCE_LIST}")
         issuer = Issuer(
             **{"audience": None, "algorithms": ["RS256"], **words},
@@ -361,6 +381,27 @@ class _Reading:
         self.issuers.append(issuer)
         self.places["issuers"].append(place)
         self.sources.append(places)
+
+    def _fetched(self, kind: str, place: Place, table: Mapping[str, Any]) -> RemoteKeys | None:
+        """The source behind ``jwks_uri`` or ``discovery``; None where there is a problem."""
+        before = len(self.problems)
+        at = f"{place}.{kind}"
+        address = self._resolved(at, table[kind])
+        if kind == "discovery" and not (address is True or isinstance(address, str)):
+            self._say(
+                at, f"is true, or the https address of the discovery document; found {address!r}"
+            )
+        remote = table.get("remote", {})
+        words: dict[str, Any] = {}
+        if isinstance(remote, Mapping):
+            words = self._words(_REMOTE, f"{place}.remote", remote)
+        else:
+            self._say(f"{place}.remote", f"is a table, {_REMOTE}; found {remote!r}")
+        if any(said == at for said, _ in self.problems[before:]):
+            return None
+        if kind == "discovery":
+            return Discovery(None if address is True else address, **words)
+        return RemoteKeys(address, **words)
 
     def _source(self, kind: str, place: Place, given: object, base: Path) -> KeySource | None:
         """One key source, from a value or a table; None where there is a problem."""
@@ -451,8 +492,19 @@ class _Reading:
         place = self.places[kind][int(index)]
         if kind == "issuers" and (keys := _keys_place(rest)):
             source = self.sources[int(index)][int(keys[1] or 0)]
+            if keys[2] in REMOTE_KEYS:
+                return f"{place}.remote.{keys[2]}"
             return f"{source}.kid" if keys[2] == "kid" else source
         return place + rest
+
+
+_readings: WeakKeyDictionary[Guard, _Reading] = WeakKeyDictionary()
+
+
+def in_words_of(guard: Guard, problem: Problem) -> Problem:
+    """A problem found later, placed as in the file or mapping that *guard* was read from."""
+    reading = _readings.get(guard)
+    return problem if reading is None else reading._in_file_words(problem)
 
 
 _guard_place = re.compile(r"(issuers|rules)(?:\[(\d+)\])?(.*)", re.DOTALL).fullmatch

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jwtguard
-from jwtguard import Guard, Issuer, config
+from jwtguard import Discovery, Guard, Issuer, RemoteKeys, config
 from jwtguard.cli.keys import public_pem
 from jwtguard.core import Allow, Request
 from jwtguard.core.errors import ConfigurationError
@@ -18,6 +18,8 @@ SECRET = "a secret of more than thirty-two bytes"
 KEY = private_key("ES256")
 PEM = public_pem(KEY).decode()
 ISSUER = {"audience": False, "algorithms": ["HS256"], "secret": SECRET}
+JWKS = "https://login.example.com/jwks"
+FETCHED = {"issuer": "https://login.example.com", "audience": False, "algorithms": ["ES256"]}
 
 
 def problems(mapping, base="."):
@@ -26,8 +28,12 @@ def problems(mapping, base="."):
     return caught.value.problems
 
 
+def clean(words):
+    return {name: word for name, word in words.items() if word is not None}
+
+
 def with_issuer(**words):
-    return {"issuer": [{name: word for name, word in (ISSUER | words).items() if word is not None}]}
+    return {"issuer": [clean(ISSUER | words)]}
 
 
 def with_rule(**words):
@@ -285,7 +291,7 @@ BAD_KEYS = [
     ("A8", {"public_key_file": "empty"}, ".public_key_file", "not a public key in PEM"),
     ("A8", {"public_key_file": ["key.pub", "nowhere"]}, ".public_key_file[1]", "No such file"),
     ("A8", {"jwks_file": "key.pub"}, ".jwks_file", "not JSON"),
-    ("A9", {}, "", "has no key to verify tokens with: add jwks_file, public_key"),
+    ("A9", {}, "", "has no key to verify tokens with: add jwks_uri, discovery, jwks_file"),
     ("A11", {"secret": PEM}, ".secret", "is a PEM file, not an HMAC secret"),
     ("A11", {"secret": {"file": "key.pub"}}, ".secret", "is a PEM file, not an HMAC secret"),
     ("A11", {"secret": {"file": "jwks.json"}}, ".secret", "is a JWK or JWK Set"),
@@ -309,11 +315,10 @@ BAD_KEYS = [
     ("", {"keys": []}, ".keys", "is written by where the keys are"),
     ("", {"secret": SECRET, "insecure_short_keys": True}, ".insecure_short_keys",
      "stands with the key"),
-    ("", {"jwks_uri": "https://x/"}, ".jwks_uri", "not in this version; use jwks_file"),
-    ("", {"jwks_uri": "https://x/"}, ".algorithms", "HS* needs a secret"),
-    ("", {"discovery": True}, ".discovery", "use jwks_file"),
-    ("", {"secret": SECRET, "introspection": {}}, ".introspection", "use jwks_file"),
-    ("", {"secret": SECRET, "remote": {}}, ".remote", "use jwks_file"),
+    ("", {"jwks_uri": JWKS}, ".algorithms", "HS* needs a secret"),
+    ("", {"discovery": "https://x/"}, ".discovery", "needs the issuer's iss value"),
+    ("", {"secret": SECRET, "introspection": {}}, ".introspection", "is not in this version"),
+    ("", {"secret": SECRET, "remote": {}}, ".remote", "add jwks_uri or discovery"),
 ]  # fmt: skip
 
 
@@ -323,6 +328,92 @@ def test_a_bad_key_is_a_start_up_error_with_its_place(folder, row, words, place,
     found = dict(problems({"issuer": [issuer]}, folder))
 
     assert what in found["issuer[0]" + place]
+
+
+# words of the issuer, place in the issuer, what is said
+BAD_REMOTE = [
+    ({"jwks_uri": "http://login.example.com/"}, ".jwks_uri", "is not https; insecure_http allows"),
+    ({"jwks_uri": 5}, ".jwks_uri", "is an https address; found 5"),
+    ({"jwks_uri": [JWKS]}, ".jwks_uri", "is an https address; found ['https://"),
+    ({"jwks_uri": {"env": "TEST_UNSET"}}, ".jwks_uri", "variable TEST_UNSET is not set"),
+    ({"discovery": False}, ".discovery", "is true, or the https address of"),
+    ({"discovery": "login.example.com"}, ".discovery", "is an https address"),
+    ({"discovery": True, "issuer": "http://login.example.com"}, ".discovery", "is not https"),
+    ({"discovery": True, "issuer": None}, ".discovery", "needs the issuer's iss value"),
+    ({"jwks_uri": JWKS, "discovery": True}, ".jwks_uri", "stands beside discovery"),
+    ({"jwks_uri": JWKS, "public_key": PEM}, ".jwks_uri", "stands beside public_key"),
+    ({"discovery": True, "public_key": PEM}, ".discovery", "stands beside public_key"),
+    ({"jwks_uri": JWKS, "algorithms": ["ES256", "HS256"]}, ".algorithms", "HS* needs a secret"),
+    ({"jwks_uri": JWKS, "cooldown": 5}, ".cooldown", "is a key of [issuer.remote]"),
+    ({"jwks_uri": JWKS, "remote": {"cooldwn": 5}}, ".remote.cooldwn", "did you mean 'cooldown'"),
+    ({"jwks_uri": JWKS, "remote": {"audience": "x"}}, ".remote.audience", "is a key of [[issuer]]"),
+    ({"jwks_uri": JWKS, "remote": {"cooldown": "30"}}, ".remote.cooldown", "seconds above 0"),
+    ({"discovery": True, "remote": {"max_bytes": 0}}, ".remote.max_bytes", "bytes above 0"),
+    ({"jwks_uri": JWKS, "remote": {"insecure_http": "no"}}, ".remote.insecure_http",
+     "true or false"),
+    ({"jwks_uri": JWKS, "remote": {"timeout": {"env": "TEST_UNSET"}}}, ".remote.timeout",
+     "TEST_UNSET is not set"),
+    ({"jwks_uri": JWKS, "remote": 5}, ".remote", "is a table, [issuer.remote]; found 5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "place", "what"), BAD_REMOTE)
+def test_a_bad_word_about_fetched_keys_is_one_problem_with_its_place(words, place, what):
+    (found,) = problems({"issuer": clean(FETCHED | words)})
+
+    assert found[0] == "issuer[0]" + place
+    assert what in found[1]
+
+
+def test_every_problem_of_fetched_keys_is_reported_at_once():
+    remote = {"cooldwn": 5, "timeout": 0}
+    second = FETCHED | {"issuer": "https://b", "jwks_uri": "http://b/", "remote": remote}
+
+    assert {
+        where for where, _ in problems({"issuers": [FETCHED | {"jwks_uri": JWKS}, second]})
+    } == {
+        "issuers[1].remote.cooldwn",
+        "issuers[1].remote.timeout",
+        "issuers[1].jwks_uri",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "url"),
+    [
+        ({"jwks_uri": JWKS}, RemoteKeys, JWKS),
+        ({"jwks_uri": {"env": "TEST_ADDRESS"}}, RemoteKeys, "https://env.example.com/d"),
+        ({"discovery": True}, Discovery,
+         "https://login.example.com/.well-known/openid-configuration"),
+        ({"discovery": "https://d.example.com/"}, Discovery, "https://d.example.com/"),
+        ({"discovery": {"env": "TEST_ADDRESS"}}, Discovery, "https://env.example.com/d"),
+    ],
+)  # fmt: skip
+def test_fetched_keys_are_an_address_or_found_by_discovery(monkeypatch, words, kind, url):
+    monkeypatch.setenv("TEST_ADDRESS", "https://env.example.com/d")
+    source = config.from_mapping({"issuer": clean(FETCHED | words)}).issuers[0].source
+
+    assert type(source) is kind
+    assert source.url == url
+
+
+def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
+    words = {
+        "cooldown": 10, "min_fresh": 20, "max_fresh": 300, "max_stale": 4000.5, "timeout": 2,
+        "max_bytes": 10_000, "insecure_http": True,
+    }  # fmt: skip
+    assert words.keys() == set(config.REMOTE_KEYS)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
+    file = tmp_path / "jwtguard.toml"
+    file.write_text(
+        "[[issuer]]\nissuer = 'https://login.example.com'\naudience = false\n"
+        "algorithms = ['RS256']\njwks_uri = 'http://127.0.0.1/'\n"
+        "[issuer.remote]\n" + "\n".join(lines)
+    )
+    source = config.from_toml(file).issuers[0].source
+    was = {name: getattr(source, name, None) for name in words} | {"insecure_http": source.insecure}
+
+    assert was == words
 
 
 def test_an_unset_variable_is_one_problem_and_not_two():

@@ -7,18 +7,19 @@ Proxies and certificates come from httpx2's own settings, or a client of the use
 All exchanges of a process run on one event loop in a daemon thread of ours, started by the first of
 them and again after a fork. So threads and any number of event loops wait for the same exchange, no
 exchange blocks any of them, and whoever asked first may be cancelled without failing the others.
-The exchanges of one flight (source and attempt) are one; its outcome is kept until the next
-attempt of the source, so that whoever comes late joins instead of asking again.
+The exchanges of one flight (source and attempt) are one; its outcome is kept for a moment, so that
+whoever comes late joins instead of asking again.
 """
 
 import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from importlib.util import find_spec
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -54,8 +55,8 @@ class Transport:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = self._given
-        # source -> address -> its last attempt; gone with the source
-        self._flights: WeakKeyDictionary[object, dict[str, tuple[int, Future[Fetched]]]]
+        # source -> address -> its last attempt and when it began; gone with the source
+        self._flights: WeakKeyDictionary[object, dict[str, tuple[int, float, Future[Fetched]]]]
         self._flights = WeakKeyDictionary()
 
     def fetch(self, fetch: Fetch) -> Fetched:
@@ -87,9 +88,12 @@ class Transport:
             of_source = self._flights.setdefault(source, {})
             last = of_source.get(fetch.url)
             if last is not None and last[0] == attempt:
-                return last[1]
+                _, begun, future = last
+                # An outcome that nobody stayed for, as all were cancelled, must not come up later.
+                if not future.done() or time.monotonic() < begun + 2 * fetch.timeout:
+                    return future
             future = asyncio.run_coroutine_threadsafe(self._exchange(fetch), loop)
-            of_source[fetch.url] = attempt, future
+            of_source[fetch.url] = attempt, time.monotonic(), future
             return future
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
@@ -98,10 +102,9 @@ class Transport:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="jwtguard", daemon=True
-                ).start()
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="jwtguard", daemon=True).start()
+                self._loop = loop  # only now: nobody may wait for a loop that does not run
             return self._loop
 
     # --- on our loop ---
@@ -127,20 +130,28 @@ class Transport:
             client = self._client = httpx2.AsyncClient(timeout=None)
         if isinstance(client, httpx2.Client):
             return await asyncio.to_thread(_ask_in_thread, client, fetch)
-        async with client.stream(**_words(fetch)) as response:
-            answer = _Answer(fetch, response)
-            async for chunk in response.aiter_raw():
-                answer.add(chunk)
-        client.cookies.clear()
+        try:
+            async with client.stream(**_words(fetch)) as response:
+                answer = _Answer(fetch, response)
+                async for chunk in response.aiter_raw():
+                    answer.add(chunk)
+        finally:
+            client.cookies.clear()
         return answer.fetched()
 
 
 def _ask_in_thread(client: "httpx2.Client", fetch: Fetch) -> Fetched:
-    with client.stream(**_words(fetch), timeout=fetch.timeout) as response:
-        answer = _Answer(fetch, response)
-        for chunk in response.iter_raw():
-            answer.add(chunk)
-    client.cookies.clear()
+    # Nobody can end a thread, and whoever waited is gone after the deadline: it ends by itself.
+    until = time.monotonic() + fetch.timeout
+    try:
+        with client.stream(**_words(fetch), timeout=fetch.timeout) as response:
+            answer = _Answer(fetch, response)
+            for chunk in response.iter_raw():
+                answer.add(chunk)
+                if time.monotonic() > until:
+                    raise TimeoutError
+    finally:
+        client.cookies.clear()
     return answer.fetched()
 
 
@@ -182,6 +193,13 @@ class _Answer:
         return Fetched(self._response.status_code, headers, bytes(self._body))
 
 
+# Loopback, RFC 1918 and RFC 4193. `is_private` would include link-local (metadata of a cloud).
+_PRIVATE = [
+    ip_network(text)
+    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
+]
+
+
 async def _check_address(fetch: Fetch) -> None:
     """Plain http goes to loopback and private addresses only, and only where that was allowed."""
     parts = urlsplit(fetch.url)
@@ -193,7 +211,7 @@ async def _check_address(fetch: Fetch) -> None:
         parts.hostname, parts.port or 80, type=socket.SOCK_STREAM
     )
     addresses = [ip_address(address[4][0]) for address in found]
-    if not all(address.is_loopback or address.is_private for address in addresses):
+    if not all(any(address in network for network in _PRIVATE) for address in addresses):
         raise FetchError(f"{fetch.url}: plain http to a public address")
 
 

@@ -35,6 +35,7 @@ from .model import Clock, Fetch, Fetched, Flow
 log = logging.getLogger("jwtguard.keys")
 
 MAX_ABSENT_KIDS = 1024
+MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
 REFRESH_AHEAD = 0.75  # of the time that a set is fresh
 
@@ -44,13 +45,18 @@ _NO_KEYS = KeySet()
 class Snapshot:
     """What one answer said, and how long it counts; times in seconds since the epoch."""
 
-    __slots__ = ("etag", "fetched_at", "fresh_until", "keys", "refresh_at", "stale_until")
+    __slots__ = ("fetched_at", "fresh_until", "keys", "refresh_at", "stale_until", "validator")
 
     def __init__(
-        self, keys: KeySet, etag: str | None, fetched_at: float, fresh: float, stale: float
+        self,
+        keys: KeySet,
+        validator: tuple[str, str] | None,
+        fetched_at: float,
+        fresh: float,
+        stale: float,
     ) -> None:
         self.keys = keys
-        self.etag = etag
+        self.validator = validator  # address and entity tag: a tag means nothing elsewhere
         self.fetched_at = fetched_at
         self.refresh_at = fetched_at + fresh * REFRESH_AHEAD
         self.fresh_until = fetched_at + fresh
@@ -102,7 +108,7 @@ class RemoteKeys:
         self._failures = 0  # how many of the last ones failed
         self._not_before = float("-inf")  # when the next exchange may start
         self._absent: dict[str | None, float] = {}  # kid -> until when nobody asks for it again
-        self._begun = -1  # the attempt that a refresh ahead of expiry has begun
+        self._busy_until = -math.inf  # until then somebody is taken to be asking
         self.problems: Sequence[Problem] = tuple(self._find_problems())
 
     def __repr__(self) -> str:
@@ -130,10 +136,9 @@ class RemoteKeys:
     def due(self) -> bool:
         """Whether it is time to refresh ahead of expiry, and nobody has begun to."""
         snapshot = self._snapshot
-        if snapshot is None or self._begun == self._attempt:
-            return False
-        now = self._clock()
-        return now >= snapshot.refresh_at and now >= self._not_before
+        return snapshot is not None and self._clock() >= max(
+            snapshot.refresh_at, self._not_before, self._busy_until
+        )
 
     # --- asking ---
 
@@ -150,10 +155,10 @@ class RemoteKeys:
         if now < self._not_before:
             if known and not self._failures:
                 return
-            raise self._unavailable(now)
+            raise self._unavailable()
         yield from self.refresh()
         if self._failures:
-            raise self._unavailable(now)
+            raise self._unavailable()
         if not self.current().find(algorithm, kid):
             self._remember_absent(kid)
 
@@ -163,7 +168,10 @@ class RemoteKeys:
         """
         if self._clock() < self._not_before:
             return
-        attempt = self._begun = self._attempt
+        attempt = self._attempt
+        # Somebody who began may never end: he was cancelled, or stayed behind when we were forked.
+        # Discovery makes two exchanges.
+        self._busy_until = self._clock() + 2 * self.timeout
         try:
             yield from self._exchange(attempt)
         except (FetchError, ValueError) as error:
@@ -176,20 +184,24 @@ class RemoteKeys:
     def _ask_for_set(self, url: str, attempt: int) -> Flow[None]:
         snapshot = self._snapshot
         headers = {"Accept": "application/jwk-set+json, application/json"}
-        if snapshot is not None and snapshot.etag is not None:
-            headers["If-None-Match"] = snapshot.etag
+        validator = None if snapshot is None else snapshot.validator
+        if validator is not None and validator[0] == url:
+            headers["If-None-Match"] = validator[1]
         answer = yield self._fetch(url, attempt, headers)
         if attempt != self._attempt:
             return  # another waiter has read this very answer
-        if answer.status == 304 and snapshot is not None:
-            self._succeeded(snapshot.keys, snapshot.etag, answer)
+        if answer.status == 304 and snapshot is not None and "If-None-Match" in headers:
+            self._succeeded(snapshot.keys, validator, answer)
             return
         keys, notes = parse_jwk_set(_document(url, answer), symmetric=False)
-        for note in notes:
+        for note in notes[:MAX_NOTES]:
             log.warning("%s: left out %s", url, note)
+        if len(notes) > MAX_NOTES:
+            log.warning("%s: %d more left out", url, len(notes) - MAX_NOTES)
         if not keys.keys:
             raise FetchError(f"{url} has no usable key")
-        self._succeeded(keys, answer.headers.get("etag"), answer)
+        etag = answer.headers.get("etag", "")
+        self._succeeded(keys, (url, etag) if _entity_tag(etag) else None, answer)
 
     def _fetch(self, url: str, attempt: int, headers: dict[str, str]) -> Fetch:
         return Fetch(
@@ -201,7 +213,7 @@ class RemoteKeys:
             flight=(self, attempt),
         )
 
-    def _succeeded(self, keys: KeySet, etag: str | None, answer: Fetched) -> None:
+    def _succeeded(self, keys: KeySet, validator: tuple[str, str] | None, answer: Fetched) -> None:
         now = self._clock()
         before = self._snapshot
         if before is not None and (keys.keys, keys.disabled) == (
@@ -212,7 +224,7 @@ class RemoteKeys:
         elif before is not None:
             log.info("%s: the keys changed, %d now", self.url, len(keys))
         fresh = freshness(answer, self.min_fresh, self.max_fresh)
-        self._snapshot = Snapshot(keys, etag, now, fresh, self.max_stale)
+        self._snapshot = Snapshot(keys, validator, now, fresh, self.max_stale)
         self._absent.clear()
         self._ended(0, self.cooldown)
 
@@ -234,6 +246,7 @@ class RemoteKeys:
     def _ended(self, failures: int, wait: float) -> None:
         self._not_before = self._clock() + wait
         self._failures = failures
+        self._busy_until = -math.inf
         self._attempt += 1
 
     def _remember_absent(self, kid: str | None) -> None:
@@ -243,8 +256,8 @@ class RemoteKeys:
                 self._absent.clear()
             self._absent[kid] = snapshot.fresh_until
 
-    def _unavailable(self, now: float) -> KeysUnavailable:
-        wait = max(1, math.ceil(self._not_before - now))
+    def _unavailable(self) -> KeysUnavailable:
+        wait = max(1, math.ceil(self._not_before - self._clock()))
         return KeysUnavailable(retry_after=wait, hint=f"{self.url}; asked again in {wait} s")
 
 
@@ -268,10 +281,13 @@ class Discovery(RemoteKeys):
 
     def of(self, issuer: str | None) -> Iterable[Problem]:
         """Told by the `Issuer` whose keys these are."""
+        if self.issuer is not None and self.issuer != issuer:
+            yield "keys", f"are those of {self.issuer!r}; give each issuer a Discovery of its own"
+            return
         self.issuer = issuer
         if issuer is None:
             yield "keys", "are found by discovery, which needs the issuer's iss value"
-        elif self.url is None:
+        elif self.url is None and isinstance(issuer, str):
             self.url = issuer.rstrip("/") + "/.well-known/openid-configuration"
             yield from address_problems("keys", self.url, self.insecure)
 
@@ -318,6 +334,8 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
         yield where, f"is an https address; found {url!r}"
 
 
+# RFC 9110 section 8.8.3, without obs-text, which not every client can send back.
+_entity_tag = re.compile(r'(?:W/)?"[!#-~]{0,1024}"').fullmatch
 _max_age = re.compile(
     r'(?:^|,)[ \t]*max-age[ \t]*=[ \t]*"?([0-9]{1,10})"?[ \t]*(?=,|\Z)', re.I
 ).search

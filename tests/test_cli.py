@@ -7,7 +7,12 @@ import re
 import stat
 import subprocess
 import sys
+import threading
+import time
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -21,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import jwtguard
-from jwtguard import Guard, config
+from jwtguard import Guard, config, transport
 from jwtguard.cli import main
 from jwtguard.cli.keys import public_pem
 from jwtguard.cli.tokens import when
@@ -426,6 +431,219 @@ def test_explain_shows_what_is_no_token_at_all(run):
     assert report["reason"] == "malformed_token"
     assert "token says: nothing readable: it has 1 parts" in str(report["steps"])
     assert explain(run, "GET", "/admin", "--token", "a b")["reason"] == "malformed_credentials"
+
+
+# --- keys that are fetched ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def provider():
+    """An address of keys on this machine; what it answers, and what it was asked, are lists."""
+    replies = {}
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            body = replies.get(self.path)
+            self.send_response(404 if body is None else 200)
+            data = json.dumps(body).encode()
+            self.send_header("Cache-Control", "max-age=600")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    replies["/jwks"] = {
+        "keys": [public_jwk(KEY, kid="2026-11"), public_jwk(KEY, kid="shared", kty="oct", k="AAAA")]
+    }
+    replies["/.well-known/openid-configuration"] = {"issuer": url, "jwks_uri": f"{url}/jwks"}
+    yield SimpleNamespace(url=url, replies=replies, asked=asked)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def remote(folder, provider):
+    """remote(line, line) writes remote.toml: an issuer whose keys those lines say where to get."""
+
+    def remote(*lines):
+        text = f"""
+[[issuer]]
+name = "jobs"
+audience = false
+algorithms = "HS256"
+secret = "{SECRET}"
+
+[[issuer]]
+issuer = "{provider.url}"
+name = "people"
+audience = false
+algorithms = ["RS256", "ES256"]
+{chr(10).join(lines)}
+[issuer.remote]
+insecure_http = true
+"""
+        (folder / "remote.toml").write_text(text)
+        return "remote.toml"
+
+    return remote
+
+
+def test_keys_lists_the_keys_of_each_issuer_whence_and_until_when(run, remote, provider):
+    code, out, err = run("keys", remote(f"jwks_uri = '{provider.url}/jwks'"))
+    lines = out.splitlines()
+
+    assert (code, err) == (0, "")
+    assert lines[:3] == ["jobs: 1 key", "  from the configuration", "    oct, without a kid: HS256"]
+    assert lines[3:5] == ["people: 1 key", f"  from {provider.url}/jwks"]
+    assert re.fullmatch(r"    fresh until \S+ \S+ UTC \(in \d+ minutes\)", lines[5])
+    assert "(in 23 hours) where refreshes fail" in lines[6] + lines[7]
+    assert "note: left out keys[1] (kid 'shared'): is a symmetric key in a set" in flat(out)
+    assert lines[-1] == "    P-256, kid 2026-11: ES256"
+    assert max(map(len, lines)) <= 80
+    assert SECRET not in out
+    assert provider.asked == ["/jwks"]
+
+
+def test_keys_prints_json_for_scripts(run, remote, provider):
+    before = time.time()
+    code, out, err = run("keys", remote("discovery = true"), "--json")
+    jobs, people = json.loads(out)["issuers"]
+
+    assert (code, err) == (0, "")
+    assert (jobs["name"], jobs["issuer"]) == ("jobs", None)
+    assert jobs["sources"] == [
+        {
+            "from": "the configuration",
+            "fresh_until": None,
+            "used_until": None,
+            "keys": [{"kid": None, "type": "oct", "algorithms": ["HS256"]}],
+            "notes": [],
+        }
+    ]
+    (source,) = people["sources"]
+    found = f"{provider.url}/.well-known/openid-configuration"
+    assert source["from"] == f"the discovery document {found}"
+    assert source["keys"] == [{"kid": "2026-11", "type": "P-256", "algorithms": ["ES256"]}]
+    assert 590 <= datetime.fromisoformat(source["fresh_until"]).timestamp() - before <= 620
+    assert datetime.fromisoformat(source["used_until"]).timestamp() - before >= 86_390
+    assert len(source["notes"]) == 1
+
+
+def test_keys_names_the_files_that_keys_come_from(run):
+    code, out, _ = run("keys", "jwtguard.toml")
+
+    assert code == 0
+    assert "people: 2 keys" in out
+    assert "from jwks.json\n    P-256, kid k1: ES256\n" in out
+    assert "from rsa.pub\n    RSA, without a kid: RS256\n" in out
+
+
+@pytest.mark.parametrize(
+    ("path", "reply", "why"),
+    [
+        ("/jwks", None, "answered 404"),
+        ("/jwks", {"keys": []}, "has no usable key"),
+        ("/jwks", {"keys": 5}, "a JWK Set has a list under 'keys'"),
+        ("/.well-known/openid-configuration", {"issuer": "x"}, "is the document of another issuer"),
+        ("/.well-known/openid-configuration", None, "openid-configuration answered 404"),
+    ],
+)
+def test_an_issuer_without_keys_is_a_no_and_says_why(run, remote, provider, path, reply, why):
+    provider.replies[path] = reply
+    target = remote("discovery = true")
+    code, out, _ = run("keys", target)
+    checked, report, _ = run("check", "--online", target, "--json")
+    (problem,) = json.loads(report)["problems"]
+
+    assert code == checked == 1
+    assert "people: no keys" in out
+    assert why in flat(out)
+    assert problem["where"] == "issuer[1].discovery"
+    assert "the keys of issuer people cannot be had" in problem["what"]
+    assert why in problem["what"]
+
+
+def test_check_fetches_only_where_it_is_told_to(run, remote, provider):
+    target = remote(f"jwks_uri = '{provider.url}/jwks'")
+    offline, _, _ = run("check", target)
+    asked = len(provider.asked)
+    online, out, _ = run("check", "--online", target)
+
+    assert (offline, online) == (0, 0)
+    assert "no problems" in out
+    assert (asked, len(provider.asked)) == (0, 1)
+
+
+def test_explain_fetches_only_for_a_token_and_says_where_its_key_came_from(run, remote, provider):
+    target = remote(f"jwks_uri = '{provider.url}/jwks'")
+    claims = {"iss": provider.url, "sub": "alice", "exp": int(time.time()) + 60}
+    token = sign(claims, KEY, "ES256", {"kid": "2026-11"})
+    without, _, _ = run("explain", target, "GET", "/")
+    asked = len(provider.asked)
+    code, out, _ = run("explain", target, "GET", "/", "--token", token)
+
+    assert (without, asked) == (1, 0)
+    assert (code, provider.asked) == (0, ["/jwks"])
+    assert f"key P-256, kid 2026-11, from {provider.url}/jwks" in flat(out)
+
+
+def test_explain_says_why_keys_could_not_be_had(run, remote, provider):
+    target = remote(f"jwks_uri = '{provider.url}/gone'")
+    token = sign({"iss": provider.url, "exp": int(time.time()) + 60}, KEY, "ES256")
+    code, out, _ = run("explain", target, "GET", "/", "--token", token)
+
+    assert code == 1
+    assert f"keys {provider.url}/gone answered 404" in flat(out)
+    assert "verdict deny 503 keys_unavailable" in flat(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["keys"], 2),
+        (["check", "--online"], 1),
+        (["verify"], 2),
+        (["explain", "GET", "/", "--token"], 2),
+    ],
+)
+def test_without_httpx2_the_command_to_install_it_is_named(
+    run, remote, provider, monkeypatch, words, status
+):
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    monkeypatch.setattr(transport, "_shared", None)
+    target = remote(f"jwks_uri = '{provider.url}/jwks'")
+    token = sign({"iss": provider.url, "exp": int(time.time()) + 60}, KEY, "ES256")
+    tokens = [] if words[0] in ("keys", "check") else [token]
+    code, out, err = run(words[0], target, *words[1:], *tokens)
+
+    assert code == status
+    assert "pip install 'jwtguard-middleware[http]'" in flat(out + err)
+    assert provider.asked == []
+
+
+def test_check_warns_where_httpx2_will_be_missed(run, remote, provider, monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    code, out, _ = run("check", remote("discovery = true"), "--json")
+
+    assert code == 0
+    assert "jwtguard-middleware[http]" in json.loads(out)["warnings"][0]["what"]
+
+
+def test_an_address_is_not_taken_for_a_token(run, folder):
+    uri = "http://authentication.example.com/jwks"
+    issuer = f"[[issuer]]\naudience = false\nalgorithms = 'RS256'\njwks_uri = '{uri}'\n"
+    (folder / "address.toml").write_text(issuer)
+
+    assert uri in run("check", "address.toml")[1]
 
 
 # --- verify -------------------------------------------------------------------------------------

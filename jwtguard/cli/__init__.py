@@ -10,7 +10,7 @@ from typing import NoReturn
 from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
 
-from . import checking, explaining, keys, tokens
+from . import checking, explaining, keys, listing, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", "Find everything that is wrong with a configuration.")
     check.add_argument("target", metavar="TARGET", help=TARGET)
     check.add_argument("--json", action="store_true", help="problems and warnings as JSON")
+    check.add_argument(
+        "--online", action="store_true", help="fetch the keys too; without it nothing is fetched"
+    )
     check.set_defaults(run=checking.run)
 
     explain = command("explain", "Show the way of a request, step by step.")
@@ -108,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
         "--expires", metavar="SECONDS", type=int, default=3600, help="from now; 3600 by default"
     )
     token.set_defaults(run=tokens.token)
+
+    listed = command("keys", "List the keys that each issuer has now; fetches them if need be.")
+    listed.add_argument("target", metavar="TARGET", help=TARGET)
+    listed.add_argument("--json", action="store_true", help="the same as JSON")
+    listed.set_defaults(run=listing.run)
 
     keygen = command("keygen", "Make a key: a pair in PEM, or a base64url secret for HS*.")
     keygen.add_argument(

@@ -3,13 +3,17 @@
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-from jwtguard.config import key_file_warnings, load
+from jwtguard import transport
+from jwtguard.config import in_words_of, key_file_warnings, load
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.guard import Guard
 
 from .output import painted, printable, without_tokens, wrapped, write_problems
+from .sources import fetch_keys, sources_of
 
 
 def find(target: str) -> Guard:
@@ -29,6 +33,10 @@ def run(given: Namespace) -> int:
         said = {what for _, what in guard.warnings}
         files = [warning for warning in key_file_warnings(guard) if warning[1] not in said]
         warnings = (*guard.warnings, *files)
+        if given.online:
+            problems = tuple(in_words_of(guard, problem) for problem in _outages(guard))
+        elif any(issuer.remote for issuer in guard.issuers) and find_spec("httpx2") is None:
+            warnings = (*warnings, ("", transport.INSTALL))
     except ConfigurationError as error:
         problems = error.problems
     if given.json:
@@ -43,7 +51,7 @@ def run(given: Namespace) -> int:
         return 1 if problems else 0
     out = sys.stdout
     verdict = painted(
-        f"{_counted(len(problems), 'problem')}, {_counted(len(warnings), 'warning')}",
+        f"{counted(len(problems), 'problem')}, {counted(len(warnings), 'warning')}",
         "red" if problems else "yellow" if warnings else "green",
         out,
     )
@@ -55,7 +63,20 @@ def run(given: Namespace) -> int:
     return 1 if problems else 0
 
 
-def _counted(number: int, noun: str) -> str:
+def _outages(guard: Guard) -> Iterator[Problem]:
+    """Fetch the keys; a problem for each source that has none to give."""
+    notes = fetch_keys(guard)
+    for index, issuer in enumerate(guard.issuers):
+        sources = sources_of(issuer)
+        for at, source in enumerate(sources):
+            if source in notes and not source.current().keys:
+                place = f"issuers[{index}].keys" + (f"[{at}]" if len(sources) > 1 else "")
+                why = "; ".join(notes[source]) or "asked too short a time ago"
+                yield place, f"the keys of issuer {issuer.name} cannot be had: {why}"
+
+
+def counted(number: int, noun: str) -> str:
+    """As in "no keys", "1 key", "2 keys"."""
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 

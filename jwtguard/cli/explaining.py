@@ -23,13 +23,14 @@ from jwtguard.core.extractor import (
     Place,
 )
 from jwtguard.core.grammar import is_token
-from jwtguard.core.model import Allow, Decision, Deny, Request
+from jwtguard.core.model import Allow, Decision, Deny, Request, Verified
 from jwtguard.core.policy import BoundRule
 from jwtguard.core.refused import escaped, fingerprint
 from jwtguard.guard import Guard
 
 from .checking import find, preflight_hint
 from .output import WrongUse, facts, painted, printable, without_tokens, wrapped
+from .sources import named, need_transport, origin, sources_of, told
 from .tokens import read_token, unverified, when
 
 
@@ -50,12 +51,16 @@ def run(given: Namespace) -> int:
     log = logging.getLogger("jwtguard.refused")
     log.disabled, was = True, log.disabled  # the steps say it, and more
     try:
-        decision = guard.decide(request)
+        with told() as notes:
+            decision = guard.decide(request)
     finally:
         log.disabled = was
+    if isinstance(decision, Deny) and decision.error is not None:
+        need_transport(decision.error)
     steps = [
         Step(step.label, without_tokens(step.text)) for step in _steps(guard, request, decision)
     ]
+    steps += [Step("keys", without_tokens(note)) for note in notes]
     rule, reason = _rule(guard, request), _reason(decision)
     verdict = "allow" if isinstance(decision, Allow) else "deny"
     if given.json:
@@ -270,10 +275,19 @@ def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iter
     expires = token.claims.get("exp")
     until = "does not expire" if expires is None else f"expires {when(expires)}"
     yield Step("token", f"good: issuer {token.issuer}, {until}")
+    yield from _key(token._verified)
     if bound.requirement is not None:
         error = decision.error if isinstance(decision, Deny) else None
         met = "is met" if error is None else f"is not met: {facts(error)}"
         yield Step("requirement", met)
+
+
+def _key(verified: Verified) -> Iterator[Step]:
+    """Which key it was, where there is a choice."""
+    key, issuer = verified.key, verified.issued_by
+    if key is not None and (len(verified.keys) > 1 or issuer.remote is not None):
+        holders = [origin(one) for one in sources_of(issuer) if key in one.current()]
+        yield Step("key", f"{escaped(named(key))}, from {' and '.join(holders)}")
 
 
 def _said(raw: str) -> str:

@@ -42,7 +42,10 @@ def wrapped(text: str, indent: int = 0) -> str:
     )
 
 
-_looks_like_token = re.compile(r"[\w-]{8,}\.[\w-]{2,}\.[\w-]*|\beyJ[\w-]{8,}[\w.-]*")
+# Three parts with dots between them, but no host in an address.
+_looks_like_token = re.compile(
+    r"(?<!//)(?<![\w.-])[\w-]{8,}\.[\w-]{2,}\.[\w-]*|\beyJ[\w-]{8,}[\w.-]*"
+)
 
 
 def without_tokens(text: str) -> str:

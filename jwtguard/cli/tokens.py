@@ -24,6 +24,7 @@ from jwtguard.signing import PrivateKey, sign
 from .checking import find
 from .keys import public_pem
 from .output import WrongUse, complain, facts
+from .sources import need_transport
 
 
 def read_token(word: str) -> str:
@@ -45,6 +46,7 @@ def verify(given: Namespace) -> int:
     try:
         verified = guard.verify(read_token(given.token))
     except AuthError as error:
+        need_transport(error)
         complain(f"refused: {facts(error)}")
         return 1
     print(json.dumps(verified.claims, indent=2, sort_keys=True))

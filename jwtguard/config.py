@@ -384,24 +384,26 @@ class _Reading:
 
     def _fetched(self, kind: str, place: Place, table: Mapping[str, Any]) -> RemoteKeys | None:
         """The source behind ``jwks_uri`` or ``discovery``; None where there is a problem."""
-        before = len(self.problems)
         at = f"{place}.{kind}"
+        before = len(self.problems)
         address = self._resolved(at, table[kind])
-        if kind == "discovery" and not (address is True or isinstance(address, str)):
-            self._say(
-                at, f"is true, or the https address of the discovery document; found {address!r}"
-            )
+        is_set = len(self.problems) == before
         remote = table.get("remote", {})
         words: dict[str, Any] = {}
         if isinstance(remote, Mapping):
             words = self._words(_REMOTE, f"{place}.remote", remote)
         else:
             self._say(f"{place}.remote", f"is a table, {_REMOTE}; found {remote!r}")
-        if any(said == at for said, _ in self.problems[before:]):
+        if not is_set:
             return None
-        if kind == "discovery":
-            return Discovery(None if address is True else address, **words)
-        return RemoteKeys(address, **words)
+        if kind == "jwks_uri":
+            return RemoteKeys(address, **words)
+        if address is True:
+            return Discovery(**words)
+        if isinstance(address, str):
+            return Discovery(address, **words)
+        self._say(at, f"is true, or the https address of the discovery document; found {address!r}")
+        return None
 
     def _source(self, kind: str, place: Place, given: object, base: Path) -> KeySource | None:
         """One key source, from a value or a table; None where there is a problem."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import re
 import stat
@@ -570,6 +571,45 @@ def test_an_issuer_without_keys_is_a_no_and_says_why(run, remote, provider, path
     assert problem["where"] == "issuer[1].discovery"
     assert "the keys of issuer people cannot be had" in problem["what"]
     assert why in problem["what"]
+
+
+def test_why_keys_cannot_be_had_is_said_whatever_becomes_of_the_log(run, remote, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("jwtguard.keys"), "disabled", True)
+    code, out, _ = run("keys", remote("discovery = 'http://127.0.0.1:1/'"))
+
+    assert code == 1
+    assert "note: http://127.0.0.1:1/: ConnectError" in flat(out)
+
+
+def test_a_problem_online_has_the_place_of_an_included_issuer(run, remote, folder):
+    target = remote("discovery = 'http://127.0.0.1:1/'")
+    (folder / "including.toml").write_text(f"include = ['{target}']")
+    code, out, _ = run("check", "--online", "including.toml")
+
+    assert code == 1
+    assert "problem: remote.toml:issuer[1].discovery" in out
+
+
+def test_keys_of_a_guard_in_python_may_come_from_several_sources(run, folder, provider):
+    (folder / "several_sources.py").write_text(f"""
+from jwtguard import Guard, Issuer, PublicKey, RemoteKeys
+
+sources = [
+    PublicKey.from_file("rsa.pub"),
+    RemoteKeys("{provider.url}/jwks", insecure_http=True),
+    RemoteKeys("{provider.url}/gone", insecure_http=True),
+]
+guard = Guard([Issuer("https://a", audience=None, algorithms=["RS512", "ES256"], keys=sources)])
+""")
+    code, out, _ = run("keys", "several_sources:guard")
+    online, problems, _ = run("check", "--online", "several_sources:guard", "--json")
+
+    assert code == 0
+    assert "https://a: 2 keys" in out
+    assert "from rsa.pub\n    RSA, without a kid: RS512\n" in out
+    assert f"from {provider.url}/gone\n    note: {provider.url}/gone answered 404\n" in out
+    assert online == 1
+    assert [p["where"] for p in json.loads(problems)["problems"]] == ["issuers[0].keys[2]"]
 
 
 def test_check_fetches_only_where_it_is_told_to(run, remote, provider):

@@ -44,9 +44,11 @@ def told() -> Iterator[list[str]]:
     handler = _Listener(said)
     log = logging.getLogger("jwtguard.keys")
     log.addHandler(handler)
+    log.disabled, was = False, log.disabled  # as logging.config does to loggers it is not told of
     try:
         yield said
     finally:
+        log.disabled = was
         log.removeHandler(handler)
 
 

@@ -133,8 +133,11 @@ class Transport:
         try:
             async with client.stream(**_words(fetch)) as response:
                 answer = _Answer(fetch, response)
-                async for chunk in response.aiter_raw():
-                    answer.add(chunk)
+                if response.is_stream_consumed:  # the client's transport had it whole
+                    answer.add(response.content)
+                else:
+                    async for chunk in response.aiter_raw():
+                        answer.add(chunk)
         finally:
             client.cookies.clear()
         return answer.fetched()
@@ -146,6 +149,9 @@ def _ask_in_thread(client: "httpx2.Client", fetch: Fetch) -> Fetched:
     try:
         with client.stream(**_words(fetch), timeout=fetch.timeout) as response:
             answer = _Answer(fetch, response)
+            if response.is_stream_consumed:
+                answer.add(response.content)
+                return answer.fetched()
             for chunk in response.iter_raw():
                 answer.add(chunk)
                 if time.monotonic() > until:

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import gzip
 import json
+import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -703,6 +706,28 @@ def test_a_stampede_costs_one_exchange(door):
     assert len(provider.hits) == 1
 
 
+class SlowLog(logging.Handler):
+    """A log that lets the other threads go ahead."""
+
+    def emit(self, record):
+        time.sleep(0.02)
+
+
+def test_threads_that_wait_for_a_failure_count_it_once():
+    log, slow = logging.getLogger("jwtguard.keys"), SlowLog()
+    log.addHandler(slow)
+    refused = http(b"", "500 Internal Server Error")
+    with Provider(slowly(0.15, refused)) as provider:
+        keys = RemoteKeys(provider.url, insecure_http=True, jitter=lambda: 0)
+        ask = wsgi_door(guard_of(keys))
+        with ThreadPoolExecutor(40) as pool:
+            statuses = list(pool.map(lambda n: ask(idp.bearer(f"user{n}")), range(40)))
+    log.removeHandler(slow)
+    assert statuses == [503] * 40
+    assert (keys._failures, keys._attempt, len(provider.hits)) == (1, 1, 1)
+    assert keys._not_before < time.time() + 31
+
+
 # --- drivers ------------------------------------------------------------------------------------
 
 
@@ -712,3 +737,28 @@ def test_without_a_way_to_fetch_nothing_is_asked():
     with pytest.raises(errors.KeysUnavailable):
         drive.run(flow)
     assert keys._failures == 1
+    with pytest.raises(errors.KeysUnavailable):
+        asyncio.run(drive.arun(guard_of(RemoteKeys(keys.url)).verify_flow(idp.token())))
+
+
+WITHOUT_HTTPX2 = """
+import sys
+sys.modules["httpx2"] = None
+from jwtguard import Guard, Issuer, RemoteKeys, Secret, asgi, errors, wsgi
+def guard(keys, algorithm):
+    return Guard([Issuer("https://a.test/", audience="a", algorithms=[algorithm], keys=keys)])
+app = lambda environ, start_response: []
+wsgi.GuardMiddleware(app, guard(Secret("s" * 32), "HS256"))
+for door in (wsgi, asgi):
+    try:
+        door.GuardMiddleware(None, guard(RemoteKeys("https://a.test/jwks"), "RS256"))
+    except errors.ConfigurationError as error:
+        print(error)
+"""
+
+
+def test_without_httpx2_start_up_names_the_command_that_installs_it():
+    python = [sys.executable, "-W", "error", "-c", WITHOUT_HTTPX2]
+    told = subprocess.run(python, capture_output=True, check=True, text=True).stdout.splitlines()
+    assert len(told) == 2
+    assert all("pip install 'jwtguard-middleware[http]'" in line for line in told)

@@ -149,10 +149,11 @@ class RemoteKeys:
         may exist is not missing.
         """
         now = self._clock()
+        too_early = now < self._not_before  # looked at first: see `_ended`
         known = bool(self.current().keys)
         if known and now < self._absent.get(kid, -math.inf):
             return
-        if now < self._not_before:
+        if too_early:
             if known and not self._failures:
                 return
             raise self._unavailable()
@@ -166,9 +167,9 @@ class RemoteKeys:
         """Ask again, unless that is too early. A failure is logged and leaves the keys as they
         are.
         """
+        attempt, failures = self._attempt, self._failures + 1
         if self._clock() < self._not_before:
             return
-        attempt = self._attempt
         # Somebody who began may never end: he was cancelled, or stayed behind when we were forked.
         # Discovery makes two exchanges.
         self._busy_until = self._clock() + 2 * self.timeout
@@ -176,7 +177,7 @@ class RemoteKeys:
             yield from self._exchange(attempt)
         except (FetchError, ValueError) as error:
             if attempt == self._attempt:
-                self._failed(error)
+                self._failed(error, attempt, failures)
 
     def _exchange(self, attempt: int) -> Flow[None]:
         yield from self._ask_for_set(self.url, attempt)
@@ -191,7 +192,7 @@ class RemoteKeys:
         if attempt != self._attempt:
             return  # another waiter has read this very answer
         if answer.status == 304 and snapshot is not None and "If-None-Match" in headers:
-            self._succeeded(snapshot.keys, validator, answer)
+            self._succeeded(snapshot.keys, validator, answer, attempt)
             return
         keys, notes = parse_jwk_set(_document(url, answer), symmetric=False)
         for note in notes[:MAX_NOTES]:
@@ -201,7 +202,9 @@ class RemoteKeys:
         if not keys.keys:
             raise FetchError(f"{url} has no usable key")
         etag = answer.headers.get("etag", "")
-        self._succeeded(keys, (url, etag) if _entity_tag(etag) else None, answer)
+        validator = (url, etag) if _entity_tag(etag) else None
+        if attempt == self._attempt:
+            self._succeeded(keys, validator, answer, attempt)
 
     def _fetch(self, url: str, attempt: int, headers: dict[str, str]) -> Fetch:
         return Fetch(
@@ -213,7 +216,13 @@ class RemoteKeys:
             flight=(self, attempt),
         )
 
-    def _succeeded(self, keys: KeySet, validator: tuple[str, str] | None, answer: Fetched) -> None:
+    def _succeeded(
+        self,
+        keys: KeySet,
+        validator: tuple[str, str] | None,
+        answer: Fetched,
+        attempt: int,
+    ) -> None:
         now = self._clock()
         before = self._snapshot
         if before is not None and (keys.keys, keys.disabled) == (
@@ -226,10 +235,9 @@ class RemoteKeys:
         fresh = freshness(answer, self.min_fresh, self.max_fresh)
         self._snapshot = Snapshot(keys, validator, now, fresh, self.max_stale)
         self._absent.clear()
-        self._ended(0, self.cooldown)
+        self._ended(attempt, 0, self.cooldown)
 
-    def _failed(self, error: Exception) -> None:
-        failures = self._failures + 1
+    def _failed(self, error: Exception, attempt: int, failures: int) -> None:
         wait = self.cooldown * min(2 ** (failures - 1), MAX_BACKOFF) * (1 + self._jitter() / 4)
         snapshot = self._snapshot
         kept = (
@@ -240,14 +248,19 @@ class RemoteKeys:
                 f"{max(0.0, snapshot.stale_until - self._clock()):.0f} s more"
             )
         )
+        self._ended(attempt, failures, wait)
         log.error("%s: %s; %s; asked again in %.0f s", self.url, error, kept, wait)
-        self._ended(failures, wait)
 
-    def _ended(self, failures: int, wait: float) -> None:
-        self._not_before = self._clock() + wait
+    def _ended(self, attempt: int, failures: int, wait: float) -> None:
+        """Write down how an attempt ended, after its keys.
+
+        Threads that got one answer may all come here: each writes the same, and the number, by
+        which the others see that there is nothing left to do, comes last.
+        """
         self._failures = failures
         self._busy_until = -math.inf
-        self._attempt += 1
+        self._not_before = self._clock() + wait
+        self._attempt = attempt + 1
 
     def _remember_absent(self, kid: str | None) -> None:
         snapshot = self._snapshot

@@ -246,6 +246,16 @@ def test_a_thread_of_a_users_client_ends_where_the_body_drips():
         assert not client._transport._pool.connections
 
 
+@pytest.mark.parametrize("make_client", [httpx2.Client, httpx2.AsyncClient])
+def test_a_compressed_answer_that_a_client_had_whole_is_refused_too(make_client):
+    def handle(request):
+        return httpx2.Response(200, content=BOMB, headers={"Content-Encoding": "gzip"})
+
+    transport = Transport(make_client(transport=httpx2.MockTransport(handle)))
+    with pytest.raises(errors.FetchError, match="a compressed answer"):
+        transport.fetch(Fetch("https://issuer.test/"))
+
+
 def test_nobody_listens():
     provider = Provider()
     provider.end()

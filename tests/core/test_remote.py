@@ -601,6 +601,24 @@ def test_many_waiters_count_one_failure(caplog):
     assert len(caplog.records) == 1
 
 
+def test_a_waiter_who_is_overtaken_while_reading_writes_nothing():
+    source = remote()
+    first, second = source.refresh(), source.refresh()
+    next(first)
+    next(second)
+
+    class Overtaking(logging.Handler):
+        def emit(self, record):  # the first has read its answer, and is about to write it down
+            log.removeHandler(self)
+            ended(second.send, answer([OTHER_KEY]))
+
+    log = logging.getLogger("jwtguard.keys")
+    log.addHandler(Overtaking())
+    ended(first.send, answer([7, KEY]))
+    assert [key.kid for key in source.current().keys] == [OTHER_KEY["kid"]]
+    assert source._attempt == 1
+
+
 def test_a_waiter_who_leaves_fails_nobody():
     guard = guard_of(remote())
     leader, second = guard.decide_flow(request()), guard.decide_flow(request())

@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import Any
 
 from . import drive
-from .core.errors import ConfigurationError, JWTGuardError
+from .core.errors import JWTGuardError
 from .core.model import Allow, Deny, Pairs, Request
 from .guard import Guard
-from .interface import expect, wrong_door
+from .interface import expect, refuse_own_prefix, wrong_door
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -34,12 +34,7 @@ class GuardMiddleware:
         fetch: drive.FetchAsync | None = None,
     ) -> None:
         expect(app, guard, "asgi")
-        own_root_path: object = getattr(app, "root_path", None)
-        if isinstance(own_root_path, str) and own_root_path:
-            raise ConfigurationError(
-                "this app sets its own root_path=, which it adds after the guard has judged the "
-                "path; use app.add_middleware(GuardMiddleware, guard=guard)"
-            )
+        refuse_own_prefix(app)
         self.app = app
         self.guard = guard
         self._fetch = fetch or drive.no_async_transport

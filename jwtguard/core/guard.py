@@ -236,14 +236,16 @@ class Guard:
         from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
+            if bound.https and request.scheme not in ("https", "wss"):
+                raise HttpsRequired
             if self._preflight != "judge" and is_preflight(request, method):
                 if self._preflight == "pass":
-                    return Allow(None, None, self._forward_names)
+                    allow = self._allow(request, bound, None)
+                    allow.rule = None
+                    return allow
                 answer = self._answers.to_preflight(request)
                 if answer is not None:
                     return answer
-            if bound.https and request.scheme in ("http", "ws"):
-                raise HttpsRequired
             if bound.access == "public":
                 return self._allow(request, bound, None)
             if bound is self.policy.uncovered:

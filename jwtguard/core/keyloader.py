@@ -235,7 +235,7 @@ def _decode_secret(value: str | bytes, encoding: str) -> bytes:
         raise ValueError(
             f"is not {wanted[encoding]}; if it is meant as it stands, use encoding = 'utf8'"
         ) from None
-    raise ValueError(f"encoding {encoding!r} is unknown; use one of {', '.join(ENCODINGS)}")
+    raise ValueError(f"the encoding is unknown; use one of {', '.join(ENCODINGS)}")
 
 
 def local_key_set(mapping: Mapping[str, Any], insecure_short_keys: bool = False) -> Loaded:

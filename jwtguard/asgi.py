@@ -192,6 +192,7 @@ def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
 
 def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     token = allow.token
+    headers, variables, _ = allow.published
     scope: dict[str, Any] = dict(given)
     if token is None or "jwtguard.token" in given:
         # Nobody was authenticated here, or another guard in front published somebody else.
@@ -202,15 +203,15 @@ def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope["jwtguard.claims"] = {}
     else:
         scope["jwtguard.claims"] = token.claims
-        if allow.variables:
-            scope.update(allow.variables)
+        if variables:
+            scope.update(variables)
     if allow.remove:
         kept = _names(allow.remove).removed_from(scope["headers"])
-        scope["headers"] = [*kept, *_raw(allow.headers)] if allow.headers else kept
+        scope["headers"] = [*kept, *_raw(headers)] if headers else kept
     if allow.query is not None:
         scope["query_string"] = allow.query.encode("latin-1")
     if allow.subprotocol is not None:
-        offer = dict(allow.headers).get("sec-websocket-protocol", "")
+        offer = dict(headers).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
 

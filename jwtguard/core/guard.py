@@ -37,12 +37,14 @@ from .errors import (
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
 from .issuer import Candidates, Issuer
 from .model import (
+    NOTHING,
     Allow,
     Clock,
     Decision,
     Deny,
     Flow,
     Pairs,
+    Published,
     Request,
     Verified,
     VerifiedToken,
@@ -50,7 +52,7 @@ from .model import (
 )
 from .paths import Pattern
 from .policy import BoundRule, Rule
-from .publish import NOTHING, Published, Variables, headers_of, variables_of
+from .publish import Variables, headers_of, variables_of
 from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .verifier import Verifier
@@ -225,9 +227,7 @@ class Guard:
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
             return None
-        headers, variables, remote_user = published
-        token = token_for_request(known)
-        return Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
+        return Allow(token_for_request(known), bound.rule, self._forward_names, published)
 
     def judge(self, request: Request) -> Decision | Flow[Decision]:
         """The decision at once, or the flow that leads to it where a key must be asked for."""
@@ -338,17 +338,15 @@ class Guard:
         known: Verified | None,
         token: VerifiedToken | None = None,
     ) -> Allow:
-        headers, variables, remote_user = (
-            NOTHING if known is None else self._published(known, bound)
-        )
-        allow = Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
+        published = NOTHING if known is None else self._published(known, bound)
+        allow = Allow(token, bound.rule, self._forward_names, published)
         if bound.removed:
             edits = Edits()
             for place in bound.removed:
                 place.remove(request, edits)
             kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
-            allow.headers = (*headers, *kept)
+            allow.published = ((*published[0], *kept), *published[1:])
             allow.query = edits.query
             allow.subprotocol = edits.subprotocol
         return allow

@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import drive
-from .core.errors import ConfigurationError, JWTGuardError
+from .core.errors import JWTGuardError
 from .core.model import Allow, Deny, Pairs, Request
 from .guard import Guard
-from .interface import expect, wrong_door
+from .interface import expect, refuse_own_prefix, wrong_door
 from .transport import for_loops
 
 if TYPE_CHECKING:
@@ -41,12 +41,7 @@ class GuardMiddleware:
         fetch: drive.FetchAsync | None = None,
     ) -> None:
         expect(app, guard, "asgi")
-        own_root_path: object = getattr(app, "root_path", None)
-        if isinstance(own_root_path, str) and own_root_path:
-            raise ConfigurationError(
-                "this app sets its own root_path=, which it adds after the guard has judged the "
-                "path; use app.add_middleware(GuardMiddleware, guard=guard)"
-            )
+        refuse_own_prefix(app)
         self.app = app
         self.guard = guard
         self._exchanges = for_loops(guard, client, fetch)
@@ -204,6 +199,7 @@ def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
 
 def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     token = allow.token
+    headers, variables, _ = allow.published
     scope: dict[str, Any] = dict(given)
     if token is None or "jwtguard.token" in given:
         # Nobody was authenticated here, or another guard in front published somebody else.
@@ -214,15 +210,15 @@ def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope["jwtguard.claims"] = {}
     else:
         scope["jwtguard.claims"] = token.claims
-        if allow.variables:
-            scope.update(allow.variables)
+        if variables:
+            scope.update(variables)
     if allow.remove:
         kept = _names(allow.remove).removed_from(scope["headers"])
-        scope["headers"] = [*kept, *_raw(allow.headers)] if allow.headers else kept
+        scope["headers"] = [*kept, *_raw(headers)] if headers else kept
     if allow.query is not None:
         scope["query_string"] = allow.query.encode("latin-1")
     if allow.subprotocol is not None:
-        offer = dict(allow.headers).get("sec-websocket-protocol", "")
+        offer = dict(headers).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
 

@@ -215,6 +215,23 @@ def _unknown(section: str, key: object) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
+class _FromEnvironment(str):
+    """Text from an environment variable: a message that quotes it names the variable instead.
+
+    It may be a secret that somebody put under the wrong word.
+    """
+
+    _name: str
+
+    def __new__(cls, value: str, name: str) -> "_FromEnvironment":
+        text = super().__new__(cls, value)
+        text._name = name
+        return text
+
+    def __repr__(self) -> str:
+        return f"{{env = {self._name!r}}}"
+
+
 class _Reading:
     """A mapping on its way to a Guard. Problems are collected; what is good goes on, so that the
     Guard's own complaints come in the same breath."""
@@ -269,7 +286,7 @@ class _Reading:
             if isinstance(table, Mapping):
                 yield place, table
             else:
-                self._say(place, f"is a table, [[{word}]]; found {table!r}")
+                self._say(place, f"is a table, [[{word}]]; found {type(table).__name__}")
 
     def _words(self, section: str, place: Place, table: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters in a table, less those with a problem."""
@@ -310,7 +327,7 @@ class _Reading:
         if value is None:
             self._say(place, f"the environment variable {name} is not set")
             return ""
-        return value
+        return _FromEnvironment(value, name)
 
     # --- issuers ---
 

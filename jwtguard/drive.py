@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from .core.errors import FetchError
+from .core.errors import ConfigurationError, FetchError
 from .core.model import Fetch, Fetched, Flow
 
 T = TypeVar("T")
@@ -28,6 +28,8 @@ def _as_fetch_error(error: Exception) -> FetchError:
     """Whatever a transport raises, the exchange was not completed; its text may hold a secret."""
     if isinstance(error, FetchError):
         return error
+    if isinstance(error, ConfigurationError):  # ours: it says what to install
+        return FetchError(str(error))
     return FetchError(f"the transport raised {type(error).__name__}")
 
 

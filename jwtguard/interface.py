@@ -1,6 +1,8 @@
 """Which protocol an app speaks, so that a door can say at once that it is the wrong one."""
 
 import inspect
+import sys
+from collections.abc import Iterator
 from typing import Literal
 
 from .core.errors import ConfigurationError
@@ -38,3 +40,45 @@ def wrong_door(found: str) -> ConfigurationError:
     return ConfigurationError(
         f"this speaks {found.upper()}: use `from jwtguard.{found} import GuardMiddleware`"
     )
+
+
+MAX_APPS = 1000
+
+
+def refuse_own_prefix(app: object) -> None:
+    """Raises ConfigurationError where *app* or one inside it puts a prefix of its own to the path.
+
+    It would do so after the guard has judged the path: another one than the app routes.
+    """
+    for inner in _apps(app):
+        prefix: object = getattr(inner, "root_path", None)
+        if isinstance(prefix, str) and prefix:
+            raise ConfigurationError(
+                f"{type(inner).__name__}(root_path={prefix!r}) changes the path after the guard "
+                "has judged it; use app.add_middleware(GuardMiddleware, guard=guard), or the "
+                "server's own --root-path"
+            )
+    django = sys.modules.get("django.core.handlers.asgi")
+    if django is not None and any(isinstance(inner, django.ASGIHandler) for inner in _apps(app)):
+        settings = sys.modules["django.conf"].settings
+        if settings.configured and settings.FORCE_SCRIPT_NAME:
+            raise ConfigurationError(
+                f"FORCE_SCRIPT_NAME = {settings.FORCE_SCRIPT_NAME!r} changes the path after the "
+                "guard has judged it; use the server's own --root-path"
+            )
+
+
+def _apps(app: object) -> Iterator[object]:
+    """The app, what it wraps (``app``) and what it mounts (``routes``), each once."""
+    seen: set[int] = set()
+    waiting = [app]
+    while waiting and len(seen) < MAX_APPS:
+        inner = waiting.pop()
+        if inner is None or id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        yield inner
+        waiting.append(getattr(inner, "app", None))
+        routes: object = getattr(inner, "routes", None)
+        if isinstance(routes, list):
+            waiting += routes

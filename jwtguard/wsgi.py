@@ -141,6 +141,7 @@ def _latin1(text: str) -> str:
 
 def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
     token = allow.token
+    headers, variables, user = allow.published
     pop = environ.pop
     if token is None or "jwtguard.token" in environ:
         # Nobody was authenticated here, or another guard in front published somebody else.
@@ -154,14 +155,13 @@ def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
     else:
         environ["jwtguard.claims"] = token.claims
         environ["AUTH_TYPE"] = "Bearer"
-        if allow.remote_user is not None:
-            user = allow.remote_user
+        if user is not None:
             environ["REMOTE_USER"] = user if user.isascii() else _latin1(user)
-        if allow.variables:
-            environ.update(allow.variables)
+        if variables:
+            environ.update(variables)
     for key in _keys(allow.remove):
         pop(key, None)
-    for name, value in allow.headers:
+    for name, value in headers:
         environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:
         _replace_query(environ, allow.query)

@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -552,3 +554,38 @@ def test_servers_see_an_asgi_app():
     guarded_app = GuardMiddleware(app, make_guard())
 
     assert inspect.iscoroutinefunction(guarded_app.__call__)
+
+
+@_deprecated
+@pytest.mark.parametrize("between", ["middleware", "mount", "both"])
+def test_an_app_with_a_root_path_of_its_own_is_found_behind_others(between):
+    from fastapi import FastAPI
+    from starlette.applications import Starlette
+    from starlette.middleware.cors import CORSMiddleware
+    from starlette.routing import Mount
+
+    app = FastAPI(root_path="/api")
+    if between != "middleware":
+        app = Starlette(routes=[Mount("/", app=app)])
+    if between != "mount":
+        app = CORSMiddleware(app, allow_origins=["*"])
+
+    with pytest.raises(errors.ConfigurationError, match="add_middleware"):
+        GuardMiddleware(app, make_guard())
+
+
+def test_a_django_project_that_forces_a_script_name_is_refused():
+    """ASGIRequest takes FORCE_SCRIPT_NAME off the path that the guard has judged."""
+    code = (
+        "from django.conf import settings; settings.configure(FORCE_SCRIPT_NAME='/app')\n"
+        "from django.core.asgi import get_asgi_application\n"
+        "from jwtguard import Guard, asgi, errors\n"
+        "from jwtguard.testing import FakeIssuer\n"
+        "guard = Guard([FakeIssuer(algorithm='ES256').trusted()])\n"
+        "try: asgi.GuardMiddleware(get_asgi_application(), guard)\n"
+        "except errors.ConfigurationError as error: print(error)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "FORCE_SCRIPT_NAME = '/app'" in done.stdout

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import CrossSiteRequest
+from .grammar import is_token
 from .model import Request
 
 # RFC 9110 section 9.2.1
@@ -88,8 +89,12 @@ def is_navigation(request: Request, method: str) -> bool:
 
 def is_preflight(request: Request, method: str) -> bool:
     """A CORS preflight (Fetch standard section 3.2.2): OPTIONS with both of its headers."""
+    if method != "OPTIONS" or not request.headers.get_all("origin"):
+        return False
+    asked = request.headers.get_all("access-control-request-method")
+    names = ",".join(request.headers.get_all("access-control-request-headers")).split(",")
     return (
-        method == "OPTIONS"
-        and bool(request.headers.get_all("origin"))
-        and bool(request.headers.get_all("access-control-request-method"))
+        len(asked) == 1
+        and is_token(asked[0]) is not None
+        and all(is_token(name.strip(" \t")) for name in names if name.strip(" \t"))
     )

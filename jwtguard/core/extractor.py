@@ -277,8 +277,12 @@ class FromSubprotocol:
         """Take the marker and the token out, and note the marker for the accept."""
         words = self._words(request)
         if self.name in words:
-            at = words.index(self.name)
-            rest = words[:at] + words[at + 2 :]
+            before = ["", *words]
+            rest = [
+                word
+                for word, last in zip(words, before, strict=False)
+                if self.name not in (word, last)
+            ]
             edits.headers["sec-websocket-protocol"] = ", ".join(rest) or None
             edits.subprotocol = self.name
 

@@ -25,6 +25,7 @@ from .browser import check_same_site, is_preflight
 from .errors import (
     AuthError,
     ConfigurationError,
+    FetchError,
     HttpsRequired,
     InvalidRequest,
     InvalidToken,
@@ -38,6 +39,7 @@ from .extractor import Bearer, Edits, as_text, check_authorization, read_one
 from .issuer import Candidates, Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import (
+    NOTHING,
     Allow,
     Background,
     Clock,
@@ -45,6 +47,7 @@ from .model import (
     Deny,
     Flow,
     Pairs,
+    Published,
     Request,
     Verified,
     VerifiedToken,
@@ -52,7 +55,7 @@ from .model import (
 )
 from .paths import Pattern
 from .policy import BoundRule, Rule
-from .publish import NOTHING, Published, Variables, headers_of, variables_of
+from .publish import Variables, headers_of, variables_of
 from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .verifier import Verifier
@@ -203,9 +206,11 @@ class Guard:
     def warm_flow(self) -> Flow[None]:
         """Fetch the keys that must be fetched. An outage is logged, and no more."""
         for issuer in self.issuers:
-            source = issuer.refreshing
-            if source is not None and (source.due() or not source.current().keys):
-                yield from source.refresh()
+            for source in getattr(issuer.source, "sources", [issuer.source]):
+                if isinstance(source, RefreshingKeySource) and (
+                    source.due() or not source.current().keys
+                ):
+                    yield from source.refresh()
 
     # --- decide ---
 
@@ -240,9 +245,7 @@ class Guard:
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
             return None
-        headers, variables, remote_user = published
-        token = token_for_request(known)
-        return Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
+        return Allow(token_for_request(known), bound.rule, self._forward_names, published)
 
     def judge(self, request: Request) -> Decision | Flow[Decision]:
         """The decision at once, or the flow that leads to it where a key must be asked for."""
@@ -251,14 +254,16 @@ class Guard:
         from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
+            if bound.https and request.scheme not in ("https", "wss"):
+                raise HttpsRequired
             if self._preflight != "judge" and is_preflight(request, method):
                 if self._preflight == "pass":
-                    return Allow(None, None, self._forward_names)
+                    allow = self._allow(request, bound, None)
+                    allow.rule = None
+                    return allow
                 answer = self._answers.to_preflight(request)
                 if answer is not None:
                     return answer
-            if bound.https and request.scheme in ("http", "ws"):
-                raise HttpsRequired
             if bound.access == "public":
                 return self._allow(request, bound, None)
             if bound is self.policy.uncovered:
@@ -355,17 +360,15 @@ class Guard:
         known: Verified | None,
         token: VerifiedToken | None = None,
     ) -> Allow:
-        headers, variables, remote_user = (
-            NOTHING if known is None else self._published(known, bound)
-        )
-        allow = Allow(token, bound.rule, self._forward_names, headers, variables, remote_user)
+        published = NOTHING if known is None else self._published(known, bound)
+        allow = Allow(token, bound.rule, self._forward_names, published)
         if bound.removed:
             edits = Edits()
             for place in bound.removed:
                 place.remove(request, edits)
             kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
-            allow.headers = (*headers, *kept)
+            allow.published = ((*published[0], *kept), *published[1:])
             allow.query = edits.query
             allow.subprotocol = edits.subprotocol
         return allow
@@ -429,7 +432,10 @@ class Guard:
 
 
 def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
-    yield Background(source.refresh())
+    try:
+        yield Background(source.refresh())
+    except FetchError as error:  # it could not be started; the next request tries again
+        log.error("keys were not refreshed: %s", error)
     return allow
 
 

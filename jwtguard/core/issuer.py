@@ -152,16 +152,15 @@ class Issuer:
         for where, what in self.source.problems:
             broken = True
             yield f"keys.{where}".replace(".[", "[").rstrip("."), what
-        if broken:
-            return
-        if not self.remote:
+        if self.remote is not None:
+            if any(isinstance(n, str) and n.startswith("HS") for n in self.algorithms):
+                yield (
+                    "algorithms",
+                    "HS* needs a secret, and keys that are fetched are public; list the asymmetric "
+                    "algorithms the provider signs with, such as RS256",
+                )
+        elif not broken:
             yield from self._unserved()
-        elif any(ALGORITHMS[name].symmetric for name in self.algorithms):
-            yield (
-                "algorithms",
-                "HS* needs a secret, and keys that are fetched are public; list the asymmetric "
-                "algorithms the provider signs with, such as RS256",
-            )
 
     def _unserved(self) -> Iterable[Problem]:
         keys = self.source.current()

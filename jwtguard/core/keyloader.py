@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from .algorithms import ALGORITHMS, names_for
 from .disguise import not_a_secret
-from .errors import Problem
+from .errors import FetchError, Problem, Unavailable
 from .jose import base64url_decode
 from .keys import Key, KeySet, Loaded, kid_problems, parse_jwk_set, public_key
 from .model import Flow
@@ -161,11 +161,17 @@ class SeveralRemoteSources(SeveralSources):
 
     def lookup(self, algorithm: str, kid: str | None) -> Flow[None]:
         """Ask one source after the other until one has a key for this token."""
+        failed: Exception | None = None
         for source in self.sources:
             if isinstance(source, RemoteKeySource):
-                yield from source.lookup(algorithm, kid)
+                try:
+                    yield from source.lookup(algorithm, kid)
+                except (FetchError, Unavailable) as error:
+                    failed = failed or error  # the next one may have the key
                 if source.current().find(algorithm, kid):
                     return
+        if failed is not None:
+            raise failed
 
     def due(self) -> bool:
         """Whether one of the sources is due."""
@@ -188,9 +194,7 @@ def as_source(keys: AnyKeys) -> KeySource:
     """One source or a list of them, as one source."""
     for key in keys if isinstance(keys, (list, tuple)) else [keys]:
         if not isinstance(key, KeySource):
-            what = (
-                f"is a Secret, PublicKey or JWKSet, or a list of them; found {type(key).__name__}"
-            )
+            what = f"is a Secret, PublicKey, JWKSet, RemoteKeys or Discovery, or a list of them; found {type(key).__name__}"
             return LocalKeys(KeySet(), [("", what)])
     if not isinstance(keys, Sequence):
         return keys
@@ -261,7 +265,7 @@ def _decode_secret(value: str | bytes, encoding: str) -> bytes:
         raise ValueError(
             f"is not {wanted[encoding]}; if it is meant as it stands, use encoding = 'utf8'"
         ) from None
-    raise ValueError(f"encoding {encoding!r} is unknown; use one of {', '.join(ENCODINGS)}")
+    raise ValueError(f"the encoding is unknown; use one of {', '.join(ENCODINGS)}")
 
 
 def local_key_set(mapping: Mapping[str, Any], insecure_short_keys: bool = False) -> Loaded:

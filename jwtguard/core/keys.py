@@ -200,7 +200,7 @@ def parse_jwk_set(
             "holds a secret (kty 'oct') beside public keys: a set that is published must hold no "
             "secret. Give them apart, as a list of key sources"
         )
-    doubled = [kid for kid, times in seen.items() if times > 1]
+    doubled = {kid for kid, times in seen.items() if times > 1}
     notes += [f"kid {kid[:80]!r} stands more than once, none of them is used" for kid in doubled]
     return KeySet((k for k in keys if k.kid not in doubled), doubled), notes
 

@@ -178,7 +178,9 @@ class Verified:
         self.valid_from, self.valid_until = period
         self.key = key
         self.keys = keys
-        self.containers = [k for k in claims if type(claims[k]) in _CONTAINERS]
+        self.containers = [
+            (name, _copier(claims[name])) for name in claims if type(claims[name]) in _CONTAINERS
+        ]
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -196,6 +198,15 @@ class Verified:
 
 
 _CONTAINERS = frozenset({dict, list})
+
+
+def _copier(value: Any) -> Callable[[], Any]:
+    """What copies *value*: its own `copy` where nothing in it could change."""
+    inside = value.values() if type(value) is dict else value
+    if any(type(item) in _CONTAINERS for item in inside):
+        return lambda: copied(value)
+    copy: Callable[[], Any] = value.copy
+    return copy
 
 
 def copied(value: Any) -> Any:
@@ -310,13 +321,17 @@ def token_for_request(verified: Verified) -> VerifiedToken:
     token: VerifiedToken = _new(VerifiedToken)
     token._verified = verified
     token.claims = claims = verified.claims.copy()
-    for name in verified.containers:
-        claims[name] = copied(claims[name])
+    for name, copy in verified.containers:
+        claims[name] = copy()
     return token
 
 
 Pairs = Sequence[tuple[str, str]]
-_NONE: Mapping[str, str] = MappingProxyType({})
+
+Published = tuple[Pairs, Mapping[str, str], str | None]
+"""What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER."""
+
+NOTHING: Published = ((), MappingProxyType({}), None)
 
 
 class Allow:
@@ -330,30 +345,35 @@ class Allow:
     """
 
     status = 200
+    query: str | None = None
+    subprotocol: str | None = None
 
     def __init__(
         self,
         token: VerifiedToken | None,
         rule: "Rule | None",
         remove: frozenset[str] = frozenset(),
-        set: Pairs = (),  # noqa: A002 - the contract's name
-        variables: Mapping[str, str] = _NONE,
-        remote_user: str | None = None,
+        published: Published = NOTHING,
     ) -> None:
         self.token = token
         self.rule = rule
         self.remove = remove
-        self.headers = set
-        self.variables = variables
-        self.remote_user = remote_user
-
-    query: str | None = None
-    subprotocol: str | None = None
+        self.published = published
 
     @property
     def set(self) -> list[tuple[str, str]]:
         """The headers the app gets."""
-        return list(self.headers)
+        return list(self.published[0])
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What is published beside the token."""
+        return self.published[1]
+
+    @property
+    def remote_user(self) -> str | None:
+        """The name for WSGI's ``REMOTE_USER``."""
+        return self.published[2]
 
     def __repr__(self) -> str:
         return f"<Allow token={self.token!r}>"

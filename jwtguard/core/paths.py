@@ -185,9 +185,11 @@ class Pattern:
         }
 
     def may_enter(self, other: "Pattern") -> bool:
-        """Whether this pattern stands inside the tree that *other* (``/x/**``) covers."""
+        """Whether this pattern stands inside the tree that *other* (``/x/**``) covers, its root
+        included: ``/x//`` has the name of ``/x`` for one reader and a name below it for another.
+        """
         prefix = other.segments[:-1]
-        return len(self.segments) > len(prefix) and all(
+        return len(self.segments) >= len(prefix) and all(
             mine == theirs or mine.is_wild or theirs.is_wild
             for mine, theirs in zip(self.segments, prefix, strict=False)
         )
@@ -302,6 +304,7 @@ class Router(Generic[T]):
 # --- addresses sent to browsers -----------------------------------------------------------------
 
 _unsafe_return = re.compile("[\x00-\x1f\x7f-\x9f\\\\\ud800-\udfff]|[^\\S ]").search
+MAX_RETURN = 2000  # characters; proxies drop answers with longer headers
 SAFE_IN_PATH = "/:@!$&'()*+,=~-._"
 
 
@@ -313,7 +316,7 @@ def return_address(target: str) -> str:
     anew (RFC 9700 section 4.11; oauth2-proxy GHSA-j7px, mod_auth_openidc CVE-2021-32786).
     """
     path, mark, query = target.partition("?")
-    if " " in target:
+    if " " in target or len(target) > MAX_RETURN:
         return "/"
     decoded = path
     for _ in range(3):  # what a careless reader may decode again

@@ -18,12 +18,6 @@ log = logging.getLogger("jwtguard")
 Variables = Literal["json", "plain"] | None
 
 
-Published = tuple[Pairs, Mapping[str, str], str | None]
-"""What one token becomes on one rule: forwarded headers, variables, the name for REMOTE_USER."""
-
-NOTHING: Published = ((), MappingProxyType({}), None)
-
-
 def json_text(value: Any) -> str:
     """Compact JSON, keys sorted, UTF-8 kept."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -300,6 +300,8 @@ class Discovery(RemoteKeys):
         self.issuer = issuer
         if issuer is None:
             yield "keys", "are found by discovery, which needs the issuer's iss value"
+        elif isinstance(issuer, str) and ("{" in issuer or "?" in issuer):
+            yield "keys", "cannot be discovered for an iss with a template or query; use RemoteKeys"
         elif self.url is None and isinstance(issuer, str):
             self.url = issuer.rstrip("/") + "/.well-known/openid-configuration"
             yield from address_problems("keys", self.url, self.insecure)

@@ -151,8 +151,8 @@ class Requirement:
         words = as_list(value)
         if split and isinstance(value, str):
             words = [word for word in value.split(" ") if word]
-        if where.startswith("any_") and isinstance(value, (list, set, frozenset)) and not words:
-            self.problems.append((where, "is empty: nobody has one of none; leave it out"))
+        if not words and value != ():
+            self.problems.append((where, "is empty: it would ask for nothing; leave it out"))
         for word in words:
             if not isinstance(word, str) or not word:
                 self.problems.append((where, f"is text or a list of text; found {word!r}"))

@@ -99,7 +99,7 @@ class Setup:
                 found.append(thing)
             else:
                 at = f"{where}[{index}]"
-                self.problems.append((at, f"is a {kind.__name__}(…); found {thing!r}"))
+                self.problems.append((at, f"is a {kind.__name__}(…); found {_found(thing)}"))
         return found
 
     def _bind(self) -> None:
@@ -378,12 +378,15 @@ class Setup:
                         "carry no iss; name the issuers if that is not meant",
                     )
         for _place, index, rule, pattern in self._patterns():
-            if rule.methods and rule.asks_more and not self._rest_covered(pattern):
-                yield (
-                    f"rules[{index}].methods",
-                    f"{pattern.text!r} is covered for {', '.join(sorted(rule.methods))} only; "
-                    "other methods are refused (method_not_covered)",
-                )
+            if rule.methods and rule.asks_more:
+                what = f"{pattern.text!r} is covered for {', '.join(sorted(rule.methods))} only; "
+                rest = self._rest(pattern)
+                if rest is None:
+                    what += "other methods are refused (method_not_covered)"
+                    yield f"rules[{index}].methods", what
+                elif not rest.rule.asks_more:
+                    what += f"other methods reach rule {rest.label}, which asks for less"
+                    yield f"rules[{index}].methods", what
             if any(isinstance(spot, FromQuery) for spot in rule.places):
                 yield (
                     f"rules[{index}].credentials",
@@ -393,8 +396,18 @@ class Setup:
         if levels > BRANCHING_LEVELS:
             yield "rules", f"{levels} levels hold both a literal and a wildcard; matching is slow"
 
-    def _rest_covered(self, pattern: Pattern) -> bool:
-        return any(entry.methods is None for entry in self.policy.router.covering(pattern))
+    def _rest(self, pattern: Pattern) -> BoundRule | None:
+        """The rule that decides for the methods that no rule of this path names."""
+        covering = self.policy.router.covering(pattern)
+        rest = [entry for entry in covering if entry.methods is None]
+        return min(rest, key=lambda entry: entry.order).bound if rest else None
+
+
+def _found(thing: object) -> str:
+    """A type and never a value: what stands in the wrong place may hold a secret."""
+    if isinstance(thing, Mapping):
+        return "a mapping; jwtguard.from_mapping makes a Guard of the file's form"
+    return type(thing).__name__
 
 
 def _as_mapping(value: Any) -> Mapping[str, str]:

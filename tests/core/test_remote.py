@@ -983,7 +983,6 @@ def test_only_the_source_that_is_due_is_refreshed():
     assert not both.due()
 
 
-@pytest.mark.xfail(strict=True, reason="a failing source hides those behind it")
 def test_a_source_that_is_down_does_not_take_the_next_with_it():
     guard = guard_of([remote(), remote()])
     decision, _ = run(guard.decide_flow(request()), DOWN, answer())
@@ -1017,7 +1016,6 @@ def test_warm_raises_nothing_for_an_outage():
     assert run(guard_of(discovery()).warm_flow(), HOSTILE["HTML"])[0] is None
 
 
-@pytest.mark.xfail(strict=True, reason="keys at hand hide that a remote source has none yet")
 def test_warm_asks_a_remote_source_beside_keys_at_hand():
     guard = guard_of([remote(), JWKSet({"keys": [KEY]})])
     assert len(run(guard.warm_flow(), answer([OTHER_KEY]))[1]) == 1
@@ -1048,7 +1046,6 @@ class Breaking:
         yield
 
 
-@pytest.mark.xfail(strict=True, reason="a refresh that cannot be started leaves the guard")
 def test_a_refresh_that_cannot_be_started_takes_no_request_with_it():
     flow = guard_of(Breaking()).decide_flow(request())
     assert isinstance(next(flow), Background)

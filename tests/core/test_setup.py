@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from jwtguard import Guard, Issuer, JWKSet, PublicKey, Rule, Secret, errors
+from jwtguard import Guard, Issuer, JWKSet, PublicKey, Rule, Secret, errors, from_mapping
+from jwtguard.core import Request
 from jwtguard.testing import private_key, public_jwk
 
 from .forge import OTHER_SECRET, SECRET, make_guard, make_issuer
@@ -411,7 +412,11 @@ def test_warnings_tell_what_may_surprise():
     guard = make_guard([Rule("/a", methods="GET", roles="x")])
     assert places(guard) == ["rules[0].methods"]
     assert "method_not_covered" in guard.warnings[0][1]
-    assert places(make_guard([Rule("/a", methods="GET", roles="x"), Rule("/a")])) == []
+    rest = Rule("/a", roles="y")
+    assert places(make_guard([Rule("/a", methods="GET", roles="x"), rest])) == []
+    guard = make_guard([Rule("/a", methods="GET", roles="x"), Rule("/**", access="public")])
+    assert places(guard) == ["rules[0].methods"]
+    assert "other methods reach rule 1:/**, which asks for less" in guard.warnings[0][1]
     guard = make_guard([Rule("/a", credentials={"query": "t"})])
     assert places(guard) == ["rules[0].credentials"]
     rules = [Rule("/a" * n + end) for n in range(8) for end in ("/b", "/*")]
@@ -436,3 +441,107 @@ def test_a_guard_shows_itself():
     guard = make_guard([Rule("/a")])
     assert repr(guard) == "<Guard issuers=['people'] rules=1>"
     assert SECRET.decode() not in repr(guard.issuers)
+
+
+@pytest.mark.parametrize(
+    ("word", "empty"),
+    [
+        *(
+            (word, empty)
+            for word in ("scopes", "any_scope", "roles", "any_role")
+            for empty in ("", [], set(), {}.keys())
+        ),
+        *((word, " ") for word in ("scopes", "any_scope")),
+    ],
+)
+def test_a_requirement_that_came_out_empty_is_a_start_up_error(word, empty):
+    """An unset variable in a template must not open the rule."""
+    with pytest.raises(errors.ConfigurationError, match=rf"rules\[0\]\.{word}"):
+        make_guard([Rule("/admin/**", **{word: empty})])
+
+
+def test_a_rule_for_the_root_of_an_opaque_tree_is_a_start_up_error():
+    """GET /files// is the tree's root for one reader and a name below it for another."""
+    with pytest.raises(errors.ConfigurationError, match="stands inside"):
+        make_guard(
+            [Rule("/files", roles="admin"), Rule("/files/**", access="public", opaque_tail=True)]
+        )
+    make_guard([Rule("/files/**", access="public", opaque_tail=True), Rule("/**", roles="x")])
+
+
+SECRET_TEXT = "SUPERSECRET" * 4
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Guard(issuers=[{"name": "jobs", "secret": SECRET_TEXT}]),
+        lambda: Guard({"issuer": [{"secret": SECRET_TEXT}]}),
+        lambda: Guard([make_issuer()], [{"path": "/x", "login": SECRET_TEXT}]),
+        lambda: make_guard(issuers=[make_issuer(keys=Secret("utf8", SECRET_TEXT))]),
+        lambda: from_mapping({"issuer": [[{"secret": SECRET_TEXT}]]}),
+        lambda: from_mapping({"issuer": [SECRET_TEXT]}),
+    ],
+)
+def test_a_start_up_error_holds_no_secret_that_stands_in_the_wrong_place(make):
+    with pytest.raises(errors.ConfigurationError) as caught:
+        make()
+    assert "SUPERSECRET" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("word", ["public_url", "login", "origins", "realm", "preflight"])
+def test_a_variable_under_the_wrong_word_is_named_and_not_quoted(word, monkeypatch):
+    monkeypatch.setenv("JOBS_KEY", SECRET_TEXT + "\n")
+    issuer = {"audience": False, "algorithms": "HS256", "secret": SECRET_TEXT}
+    with pytest.raises(errors.ConfigurationError) as caught:
+        from_mapping({"issuer": issuer, word: {"env": "JOBS_KEY"}})
+    assert "SUPERSECRET" not in str(caught.value)
+    assert "JOBS_KEY" in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "", "ftp", "https ", "ws"])
+def test_what_is_not_https_is_not_https(scheme):
+    guard = make_guard([Rule("/**", access="public")], require_https="refuse")
+    assert guard.decide(Request("GET", "/x", scheme=scheme)).status == 403
+
+
+def test_a_preflight_that_passes_leaves_its_query_token_behind_and_needs_https_too():
+    rule = Rule("/q", credentials={"query": "access_token"})
+    guard = make_guard([rule], preflight="pass", require_https="refuse")
+    preflight = [("Origin", "https://x.test"), ("Access-Control-Request-Method", "PUT")]
+    made = Request("OPTIONS", "/q", query="access_token=abc&a=1", headers=preflight)
+    assert guard.decide(made).query == "a=1"
+    plain = Request("OPTIONS", "/q", headers=preflight, scheme="http")
+    assert guard.decide(plain).status == 403
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [("Access-Control-Request-Method", 'a b, "')],
+        [("Access-Control-Request-Method", "a\x01b")],
+        [("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Method", "GET")],
+        [("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "x y")],
+    ],
+)
+def test_what_no_browser_sends_is_no_preflight(asked):
+    guard = make_guard([], preflight="answer", origins="https://x.test")
+    decision = guard.decide(
+        Request("OPTIONS", "/x", headers=[("Origin", "https://x.test"), *asked])
+    )
+    assert decision.status == 401
+
+
+def test_every_subprotocol_token_is_taken_out():
+    guard = make_guard([Rule("/**", access="public", credentials={"subprotocol": "bearer"})])
+    offered = [("Sec-WebSocket-Protocol", "bearer, T, bearer, T, chat")]
+    allow = guard.decide(Request("GET", "/x", websocket=True, headers=offered))
+    assert allow.set == [("sec-websocket-protocol", "chat")]
+
+
+def test_a_login_address_stays_short_and_cheap():
+    guard = make_guard(login="https://login.test/", public_url="https://x.test")
+    headers = [("Sec-Fetch-Mode", "navigate")]
+    deny = guard.decide(Request("GET", "/c/" + "%" * 65_000, headers=headers))
+    assert deny.status == 302
+    assert len(dict(deny.headers)["Location"]) < 200

@@ -194,7 +194,10 @@ def as_source(keys: AnyKeys) -> KeySource:
     """One source or a list of them, as one source."""
     for key in keys if isinstance(keys, (list, tuple)) else [keys]:
         if not isinstance(key, KeySource):
-            what = f"is a Secret, PublicKey, JWKSet, RemoteKeys or Discovery, or a list of them; found {type(key).__name__}"
+            what = (
+                "is a Secret, PublicKey, JWKSet, RemoteKeys or Discovery, or a list of them; "
+                f"found {type(key).__name__}"
+            )
             return LocalKeys(KeySet(), [("", what)])
     if not isinstance(keys, Sequence):
         return keys

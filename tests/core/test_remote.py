@@ -989,6 +989,18 @@ def test_a_source_that_is_down_does_not_take_the_next_with_it():
     assert isinstance(decision, Allow)
 
 
+def test_where_every_source_is_down_the_answer_is_503():
+    decision, _ = run(guard_of([remote(), remote()]).decide_flow(request()), DOWN, DOWN)
+    assert (decision.status, decision.error.reason) == (503, "keys_unavailable")
+
+
+@pytest.mark.parametrize("iss", ["https://x.test/{tenant}/v2.0", "https://x.test/?a=1"])
+def test_no_address_is_made_of_a_template_or_a_query(iss):
+    tenants = ["a"] if "{" in iss else []
+    found = issuer(Discovery(), issuer=iss, tenants=tenants).problems
+    assert [(w, t) for w, t in found if "use RemoteKeys" in t]
+
+
 # --- warm ---------------------------------------------------------------------------------------
 
 

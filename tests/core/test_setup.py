@@ -499,6 +499,12 @@ def test_a_variable_under_the_wrong_word_is_named_and_not_quoted(word, monkeypat
     assert "JOBS_KEY" in str(caught.value)
 
 
+@pytest.mark.parametrize("clock", [None, 5, "now"])
+def test_a_clock_that_cannot_be_asked_is_a_start_up_error(clock):
+    with pytest.raises(errors.ConfigurationError, match="clock: is a function"):
+        Guard([make_issuer()], clock=clock)
+
+
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "", "ftp", "https ", "ws"])
 def test_what_is_not_https_is_not_https(scheme):
     guard = make_guard([Rule("/**", access="public")], require_https="refuse")

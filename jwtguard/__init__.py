@@ -8,10 +8,10 @@ from . import asgi, errors, wsgi
 from .config import from_mapping, from_toml
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
 from .core.issuer import Issuer
-from .core.model import VerifiedToken
 from .core.policy import Rule
 from .core.remote import Discovery, RemoteKeys
 from .core.requirement import Requirement
+from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import JWKSet, PublicKey, Secret
 

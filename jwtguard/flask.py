@@ -16,8 +16,8 @@ import flask
 from werkzeug.local import LocalProxy
 
 from .core.claims import Claims
-from .core.model import VerifiedToken
 from .core.requirement import Requirement
+from .core.token import VerifiedToken
 from .requires import judge, published_token, requirement_from
 from .wsgi import EnvironRequest
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from . import drive
 from .core import guard
-from .core.model import Decision, Request, VerifiedToken
+from .core.model import Decision, Request
 from .core.requirement import Requirement
+from .core.token import VerifiedToken
 from .transport import Shared
 
 _shared = Shared()

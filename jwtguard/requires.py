@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .core.errors import AuthError, ConfigurationError, MissingCredentials
-from .core.model import Deny, Request, VerifiedToken
+from .core.model import Deny, Request
 from .core.requirement import Requirement
+from .core.token import VerifiedToken
 from .guard import Guard
 
 Published = Mapping[str, Any]

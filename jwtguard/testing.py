@@ -14,7 +14,8 @@ from .core.claims import Claims
 from .core.issuer import Issuer
 from .core.keyloader import JWKSet, LocalKeys
 from .core.keys import KeySet
-from .core.model import Clock, Verified, VerifiedToken, token_for_request
+from .core.model import Clock
+from .core.token import Verified, VerifiedToken, token_for_request
 from .core.wording import as_list
 from .signing import PrivateKey, private_key, public_jwk, sign
 

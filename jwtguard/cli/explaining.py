@@ -23,9 +23,10 @@ from jwtguard.core.extractor import (
     Place,
 )
 from jwtguard.core.grammar import is_token
-from jwtguard.core.model import Allow, Decision, Deny, Request, Verified
+from jwtguard.core.model import Allow, Decision, Deny, Request
 from jwtguard.core.policy import BoundRule
 from jwtguard.core.refused import escaped, fingerprint
+from jwtguard.core.token import Verified
 from jwtguard.guard import Guard
 
 from .checking import find, preflight_hint

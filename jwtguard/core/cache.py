@@ -10,7 +10,7 @@ CVE-2026-35030 shows what a shortened key does). Refusals are never stored, so a
 tokens takes no memory. The bound: ``size`` tokens of at most 4 KiB each, and their claims.
 """
 
-from .model import Verified
+from .token import Verified
 
 MAX_CACHED_TOKEN = 4096  # characters; longer tokens are verified every time
 

@@ -49,15 +49,13 @@ from .model import (
     Pairs,
     Published,
     Request,
-    Verified,
-    VerifiedToken,
-    token_for_request,
 )
 from .paths import Pattern
 from .policy import BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
 from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
+from .token import Verified, VerifiedToken, token_for_request
 from .verifier import Verifier
 
 log = logging.getLogger("jwtguard")

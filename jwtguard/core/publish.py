@@ -10,7 +10,8 @@ from typing import Any, Literal
 from .claims import Claims, lookup
 from .errors import Problem
 from .grammar import has_control, is_token
-from .model import Pairs, Verified
+from .model import Pairs
+from .token import Verified
 from .wording import did_you_mean
 
 log = logging.getLogger("jwtguard")

@@ -8,7 +8,8 @@ from typing import Any
 
 from .claims import lookup
 from .errors import AccessDenied, InsufficientScope, Problem
-from .model import Request, VerifiedToken
+from .model import Request
+from .token import VerifiedToken
 from .wording import as_list, did_you_mean
 
 log = logging.getLogger("jwtguard")

@@ -22,7 +22,8 @@ from .issuer import Candidates
 from .jose import Header, claims_of, parse, remember_header
 from .keyloader import AnyKeys, RemoteKeySource, as_source
 from .keys import Key
-from .model import Clock, Flow, Verified, copied
+from .model import Clock, Flow
+from .token import Verified, copied
 from .wording import as_list
 
 

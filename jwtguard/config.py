@@ -549,12 +549,12 @@ def key_file_warnings(guard: Guard) -> list[Problem]:
     """Files with secret or private keys that everybody on the machine can read."""
     warnings = []
     for index, issuer in enumerate(guard.issuers):
-        sources = getattr(issuer.source, "sources", None)
-        for at, source in enumerate(sources or [issuer.source]):
+        several = len(issuer.sources) > 1
+        for at, source in enumerate(issuer.sources):
             if isinstance(source, KeyFile) and _is_exposed(source):
                 warnings.append(
                     (
-                        f"issuers[{index}].keys" + (f"[{at}]" if sources else ""),
+                        f"issuers[{index}].keys" + (f"[{at}]" if several else ""),
                         f"{source.path} holds a secret or private key and others can read it; "
                         f"chmod o= {source.path}",
                     )

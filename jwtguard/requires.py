@@ -42,10 +42,11 @@ def published_token(published: Published) -> VerifiedToken | None:
     Raises errors.ConfigurationError where no guard saw the request: nothing is known of it then,
     which must never pass for "nobody".
     """
-    if "jwtguard.token" not in published:
+    if not {"jwtguard.token", "jwtguard.guard"} <= published.keys():
         raise ConfigurationError(
             "no guard saw this request; put jwtguard.wsgi.GuardMiddleware or "
-            "jwtguard.asgi.GuardMiddleware in front of the app"
+            "jwtguard.asgi.GuardMiddleware in front of the app (a door of your own publishes "
+            "jwtguard.token and jwtguard.guard)"
         )
     token: VerifiedToken | None = published["jwtguard.token"]
     return token

@@ -58,8 +58,7 @@ class GuardMiddleware:
                 start_response(_status_line(decision.status), list(decision.headers))
                 return [decision.body]
             allow = decision
-        _publish(environ, allow)
-        environ["jwtguard.guard"] = guard
+        _publish(environ, allow, guard)
         if guard.response_headers:
             start_response = _completing(start_response, guard.response_headers)
         return self.app(environ, start_response)
@@ -139,7 +138,7 @@ def _latin1(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
+def _publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
     token = allow.token
     headers, variables, user = allow.published
     pop = environ.pop
@@ -148,6 +147,7 @@ def _publish(environ: "WSGIEnvironment", allow: Allow) -> None:
         for key in [key for key in environ if key.startswith("jwt_")]:
             del environ[key]
     environ["jwtguard.token"] = token
+    environ["jwtguard.guard"] = guard
     pop("REMOTE_USER", None)
     if token is None:
         environ["jwtguard.claims"] = {}

@@ -369,3 +369,13 @@ def test_a_door_imports_its_own_framework_only(framework):
     script += f"assert '{other}' not in sys.modules"
 
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("published", [{}, {"jwtguard.token": None}])
+def test_a_door_that_publishes_less_is_told_what_is_missing(published):
+    from jwtguard import Requirement
+    from jwtguard.core import Request
+    from jwtguard.requires import judge
+
+    with pytest.raises(errors.ConfigurationError, match=r"jwtguard\.token and jwtguard\.guard"):
+        judge(Requirement(), published, Request("GET", "/x"), {}, "view")

@@ -13,7 +13,7 @@ from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.guard import Guard
 
 from .output import painted, printable, without_tokens, wrapped, write_problems
-from .sources import fetch_keys, sources_of
+from .sources import fetch_keys
 
 
 def find(target: str) -> Guard:
@@ -67,7 +67,7 @@ def _outages(guard: Guard) -> Iterator[Problem]:
     """Fetch the keys; a problem for each source that has none to give."""
     notes = fetch_keys(guard)
     for index, issuer in enumerate(guard.issuers):
-        sources = sources_of(issuer)
+        sources = issuer.sources
         for at, source in enumerate(sources):
             if source in notes and not source.current().keys:
                 place = f"issuers[{index}].keys" + (f"[{at}]" if len(sources) > 1 else "")

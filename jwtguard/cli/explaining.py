@@ -31,7 +31,7 @@ from jwtguard.guard import Guard
 
 from .checking import find, preflight_hint
 from .output import WrongUse, facts, painted, printable, without_tokens, wrapped
-from .sources import named, need_transport, origin, sources_of, told
+from .sources import named, need_transport, origin, told
 from .tokens import read_token, unverified, when
 
 
@@ -287,7 +287,7 @@ def _key(verified: Verified) -> Iterator[Step]:
     """Which key it was, where there is a choice."""
     key, issuer = verified.key, verified.issued_by
     if key is not None and (len(verified.keys) > 1 or issuer.remote is not None):
-        holders = [origin(one) for one in sources_of(issuer) if key in one.current()]
+        holders = [origin(one) for one in issuer.sources if key in one.current()]
         yield Step("key", f"{escaped(named(key))}, from {' and '.join(holders)}")
 
 

@@ -13,7 +13,7 @@ from jwtguard.core.remote import RemoteKeys
 
 from .checking import counted, find
 from .output import painted, printable, wrapped
-from .sources import Notes, fetch_keys, named, origin, sources_of
+from .sources import Notes, fetch_keys, named, origin
 from .tokens import when
 
 
@@ -46,7 +46,7 @@ def _print(issuer: Issuer, notes: Notes) -> None:
     out = sys.stdout
     count = painted(counted(number, "key"), "green" if number else "red", out)
     print(f"{printable(issuer.name)}: {count}")
-    for source in sources_of(issuer):
+    for source in issuer.sources:
         print(wrapped(f"from {printable(origin(source))}", 2))
         if (times := _times(source)) is not None:
             fresh, stale = times
@@ -75,7 +75,7 @@ def _as_json(issuer: Issuer, notes: Notes) -> dict[str, Any]:
             "notes": list(notes.get(source, ())),
         }
 
-    sources = [of(source) for source in sources_of(issuer)]
+    sources = [of(source) for source in issuer.sources]
     return {"name": issuer.name, "issuer": issuer.issuer, "sources": sources}
 
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from jwtguard import drive, transport
 from jwtguard.core.errors import AuthError, KeysUnavailable
-from jwtguard.core.issuer import Issuer
 from jwtguard.core.keyloader import KeySource, LocalKeys, RefreshingKeySource
 from jwtguard.core.keys import Key
 from jwtguard.core.remote import Discovery, RemoteKeys
@@ -17,11 +16,6 @@ Notes = Mapping[KeySource, Sequence[str]]
 """What went wrong, or was left out, while a source was asked."""
 
 
-def sources_of(issuer: Issuer) -> tuple[KeySource, ...]:
-    """The sources of an issuer's keys, in their order."""
-    return getattr(issuer.source, "sources", (issuer.source,))
-
-
 def fetch_keys(guard: Guard) -> Notes:
     """Fetch what `Guard.warm` fetches, and keep what is said of each source.
 
@@ -29,7 +23,7 @@ def fetch_keys(guard: Guard) -> Notes:
     """
     notes: dict[KeySource, Sequence[str]] = {}
     for issuer in guard.issuers:
-        for source in sources_of(issuer):
+        for source in issuer.sources:
             if isinstance(source, RefreshingKeySource):
                 with told() as said:
                     drive.run(source.refresh(), transport.shared().fetch)

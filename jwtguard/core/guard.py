@@ -150,8 +150,7 @@ class Guard:
         opened = [b.rule.text for b in rules if b.access == "public"]
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
         for issuer in self.issuers:
-            sources = getattr(issuer.source, "sources", [issuer.source])
-            for source in sources:
+            for source in issuer.sources:
                 if getattr(source, "insecure", False):
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
@@ -204,7 +203,7 @@ class Guard:
     def warm_flow(self) -> Flow[None]:
         """Fetch the keys that must be fetched. An outage is logged, and no more."""
         for issuer in self.issuers:
-            for source in getattr(issuer.source, "sources", [issuer.source]):
+            for source in issuer.sources:
                 if isinstance(source, RefreshingKeySource) and (
                     source.due() or not source.current().keys
                 ):

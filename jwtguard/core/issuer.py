@@ -6,7 +6,14 @@ from .algorithms import ALGORITHMS
 from .claims import Claims, Period, Times, check_audience, check_required, check_times
 from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
 from .jose import Header, normal_type
-from .keyloader import AnyKeys, RefreshingKeySource, RemoteKeySource, as_source
+from .keyloader import (
+    AnyKeys,
+    KeySource,
+    RefreshingKeySource,
+    RemoteKeySource,
+    SeveralSources,
+    as_source,
+)
 from .remote import Discovery
 from .wording import as_list, did_you_mean
 
@@ -57,7 +64,7 @@ class Issuer:
         self.source = as_source(keys)
         told = [
             problem
-            for source in getattr(self.source, "sources", [self.source])
+            for source in self.sources
             if isinstance(source, Discovery)
             for problem in source.of(issuer)
         ]
@@ -81,6 +88,12 @@ class Issuer:
 
     def __repr__(self) -> str:
         return f"<Issuer {self.name!r}>"
+
+    @property
+    def sources(self) -> tuple[KeySource, ...]:
+        """Where its keys come from, one by one in the order given."""
+        source = self.source
+        return source.sources if isinstance(source, SeveralSources) else (source,)
 
     def spellings(self) -> dict[str, str | None]:
         """Every ``iss`` value that is this issuer's, with the tenant it stands for."""

@@ -1,24 +1,27 @@
-"""What a Django view wants besides the rules."""
+"""What a Django view says of itself: what it wants besides the rules, or that it is open."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 
-from jwtguard.asgi import ScopeRequest
+from jwtguard.core.errors import ConfigurationError
+from jwtguard.core.model import Deny
 from jwtguard.core.requirement import Requirement
 from jwtguard.requires import View, judge, mark, requirement_from
-from jwtguard.wsgi import EnvironRequest
+
+from .requests import asked, published, response_to
+from .routes import OPENED_BY
 
 
 def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
-    """A function view, sync or async, wants a valid token that meets a `Requirement`.
+    """A view, sync or async, wants a valid token that meets a `Requirement`.
 
-    Give it one object, or its words. View arguments are the path parameters:
-    ``@requires(require={"sub": {"path": "user_id"}})``. For a class view, wrap it:
-    ``@method_decorator(requires(…), name="dispatch")``.
+    Give it one object, or its words. It stands on a function or on a class; view arguments are the
+    path parameters: ``@requires(require={"sub": {"path": "user_id"}})``.
 
     Raises `errors.ConfigurationError` for words that make no sense, when the view is defined, and
     where no guard saw the request.
@@ -26,17 +29,13 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
     wanted = requirement_from(requirement, words)
 
     def decorate(view: View) -> View:
+        if isinstance(view, type):
+            return cast(View, method_decorator(requires(wanted), name="dispatch")(view))
         name = getattr(view, "__qualname__", repr(view))
 
         def refusal(request: HttpRequest, arguments: Mapping[str, object]) -> HttpResponse | None:
-            scope = getattr(request, "scope", None)
-            published = request.META if scope is None else scope
-            asked = EnvironRequest(published) if scope is None else ScopeRequest(scope)
-            asked.path = request.path_info  # Django keeps text where PEP 3333 wants latin-1
-            deny = judge(wanted, published, asked, arguments, name)
-            if deny is None:
-                return None
-            return HttpResponse(deny.body, status=deny.status, headers=dict(deny.headers))
+            deny = refuse(wanted, request, arguments, name)
+            return None if deny is None else response_to(deny)
 
         @wraps(view)
         def required(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -44,9 +43,56 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
 
         @wraps(view)
         async def required_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            return refusal(request, kwargs) or await view(request, *args, **kwargs)
+            return refusal(request, kwargs) or await cast(
+                Awaitable[Any], view(request, *args, **kwargs)
+            )
 
-        chosen = required_async if iscoroutinefunction(view) else required
+        chosen = required_async if _is_async(view) else required
         return mark(cast(View, chosen), wanted, view)
 
     return decorate
+
+
+def _is_async(view: Callable[..., Any]) -> bool:
+    """Whether *view* returns something to await."""
+    if iscoroutinefunction(view):
+        return True
+    # What method_decorator hands over: the dispatch of a class view, bound.
+    of = getattr(getattr(view, "func", None), "__self__", None)
+    return bool(getattr(of, "view_is_async", False))
+
+
+def refuse(
+    wanted: Requirement, request: HttpRequest, arguments: Mapping[str, object], view: str
+) -> Deny | None:
+    """The refusal of a request that does not meet what *view* wants, or None."""
+    if not hasattr(request, "META"):
+        raise ConfigurationError(
+            f"@requires stands on {view}, which is a method; put it on the class, or write "
+            "@method_decorator(requires(…))"
+        )
+    return judge(wanted, published(request), asked(request), arguments, view)
+
+
+def public(view: View) -> View:
+    """A view, a function or a class, is open where no rule of yours says otherwise.
+
+    It decides where the closing rule would: a rule that matches the path decides alone. No token
+    is read there, so ``request.jwt`` is None. Classes that derive from it are not open.
+
+    Raises `errors.ConfigurationError` where the view has requirements too.
+    """
+    if not isinstance(view, type):
+        mark(view, "public")
+        vars(view).pop(OPENED_BY, None)
+        return view
+    inner = cast(Any, view).dispatch
+
+    @wraps(inner)
+    def dispatch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return inner(self, *args, **kwargs)
+
+    mark(dispatch, "public")
+    setattr(dispatch, OPENED_BY, view)
+    cast(Any, view).dispatch = dispatch
+    return cast(View, view)

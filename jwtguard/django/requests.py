@@ -1,0 +1,82 @@
+"""Django's requests as the guard reads them, and what a decision makes of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from jwtguard import asgi, wsgi
+from jwtguard.core.model import Allow, Decision, Deny, Flow, Pairs, Request
+from jwtguard.core.policy import Access
+from jwtguard.guard import Guard
+
+
+def asked(request: HttpRequest) -> Request:
+    """*request* for the guard: with the path and the method that Django routes.
+
+    The rest is as the server handed it over, before Django read it: `asgi.ScopeRequest` sees what
+    META joins or drops.
+    """
+    scope = getattr(request, "scope", None)
+    meta = request.META
+    seen: Request = wsgi.EnvironRequest(meta) if scope is None else asgi.ScopeRequest(scope)
+    # META holds text where PEP 3333 wants bytes as latin-1.
+    seen.path = request.path_info or "/"
+    seen.mount = meta.get("SCRIPT_NAME", "")
+    if request.method != seen.method.upper():  # a middleware above chose another one
+        seen.method = request.method
+    return seen
+
+
+def decide(
+    request: HttpRequest,
+    guard: Guard,
+    is_public: Callable[[], bool] | None = None,
+    access: Access | None = None,
+) -> Decision | Flow[Decision]:
+    """Allow or Deny *request*, or the flow that leads there. The words are `Guard.judge`'s."""
+    seen = asked(request)
+    if access is None:
+        field = request.META.get("HTTP_AUTHORIZATION")  # joined with commas where there are two
+        allow = guard.recall(seen.method, seen.path, seen.raw_path, field)
+        if allow is not None and (is_public is None or not guard.is_closing(allow)):
+            return allow
+    return guard.judge(seen, is_public=is_public, access=access)
+
+
+def published(request: HttpRequest) -> Mapping[str, Any]:
+    """Where a door in front, or `publish`, left what it knows of *request*."""
+    scope = getattr(request, "scope", None)
+    meta: Mapping[str, Any] = request.META
+    return meta if scope is None else scope
+
+
+def publish(request: Any, allow: Allow, guard: Guard) -> None:
+    """Make views see what *allow* says: in META and all that Django makes of it, in the scope."""
+    wsgi.publish(request.META, allow, guard)
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        request.scope = asgi.published(scope, allow, guard)
+        if allow.query is not None:  # META has it as text there
+            request.META["QUERY_STRING"] = allow.query.encode("latin-1").decode()
+    request.jwt = allow.token
+    # A middleware above may have looked already, and Django remembers what it saw.
+    for name in ("headers", "COOKIES", "GET"):
+        vars(request).pop(name, None)
+
+
+def response_to(deny: Deny) -> HttpResponse:
+    """Exactly what *deny* says, as Django's response."""
+    response = HttpResponse(deny.body, status=deny.status)
+    del response["Content-Type"]
+    for name, value in deny.headers:
+        response[name] = value
+    return response
+
+
+def complete(response: HttpResponseBase, missing: Pairs) -> HttpResponseBase:
+    """*response* with the headers that the view did not set."""
+    for name, value in missing:
+        if name not in response:
+            response[name] = value
+    return response

@@ -1,0 +1,83 @@
+"""Every view that a URLconf leads to, and what the views say of themselves."""
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.http import HttpRequest
+from django.urls import Resolver404, get_resolver, get_urlconf, resolve
+
+from jwtguard.requires import refuse_open_routes, said_by
+
+View = Callable[..., Any]
+
+OPENED_BY = "_jwtguard_opened_by"
+"""The class that `public` stands on; `as_view` copies it from its dispatch."""
+
+
+def is_open(view: View) -> bool:
+    """Whether *view* says of itself that it is public.
+
+    A class view does not inherit it: whoever derives from an open view opens nothing by that.
+    """
+    if said_by(view) != "public":
+        return False
+    by = getattr(view, OPENED_BY, None)
+    return by is None or by is (getattr(view, "cls", None) or getattr(view, "view_class", None))
+
+
+def leads_to_open_view(request: HttpRequest) -> bool:
+    """Whether Django will route *request* to a view that says that it is public."""
+    try:
+        match = resolve(request.path_info, getattr(request, "urlconf", None))
+    except Resolver404:
+        return False
+    return is_open(match.func)
+
+
+def urlconf_of(request: HttpRequest) -> Hashable:
+    """The URLconf that Django will route *request* by, as far as can be told now."""
+    found: Hashable = getattr(request, "urlconf", None) or get_urlconf()
+    return found
+
+
+@lru_cache(maxsize=64)  # a project has one, or one for each host name
+def opens_any(urlconf: Hashable) -> bool:
+    """Whether a view of *urlconf* says that it is public.
+
+    Raises errors.ConfigurationError where a route leads past the decorator of its view.
+    """
+    views = list(views_of(urlconf))
+    refuse_open_routes(views)
+    return any(map(is_open, views))
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "ROOT_URLCONF":
+        opens_any.cache_clear()
+
+
+setting_changed.connect(_forget)
+
+
+def views_of(urlconf: Hashable) -> Iterator[View]:
+    """Every view of *urlconf*, and the functions that django-ninja calls from within its own."""
+    waiting: list[Any] = [get_resolver(urlconf)]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        patterns = getattr(one, "url_patterns", None)
+        if patterns is None:
+            yield one.callback
+            yield from _operations(one.callback)
+        elif id(patterns) not in seen:  # a URLconf may include itself
+            seen.add(id(patterns))
+            waiting += patterns
+
+
+def _operations(view: View) -> Iterator[View]:
+    """The functions below a view of django-ninja, which keeps them in a closure."""
+    for cell in getattr(view, "__closure__", None) or ():
+        for operation in getattr(cell.cell_contents, "operations", ()):
+            yield operation.view_func

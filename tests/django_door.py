@@ -9,29 +9,16 @@ import contextlib
 import io
 from typing import Any
 
-import django
-from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
-from django.test import override_settings
 from django.urls import re_path
 
 from jwtguard import Guard
 from jwtguard.django import GuardMiddleware
 
-from . import doors
+from . import django_project, doors
 from .doors import APP_BODY, APP_HEADERS, Answer, Ask, FetchSync, Seen
-
-if not settings.configured:
-    settings.configure(
-        ALLOWED_HOSTS=["*"],
-        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        SECRET_KEY="of tests, which sign nothing with it",
-        USE_TZ=True,
-    )
-    django.setup()
 
 _seen: list[Seen] = []
 _fetch: list[Any] = [None]
@@ -73,27 +60,13 @@ async def aview(request: HttpRequest) -> HttpResponse:
     return view(request)
 
 
-class Urls:
-    """A URLconf with one view."""
-
-    def __init__(self, view: Any) -> None:
-        self.urlpatterns = [re_path("", view)]
-
-
-SYNC, ASYNC = Urls(view), Urls(aview)
-
-
 @contextlib.contextmanager
-def _django(guard: Guard, urls: Urls, fetch: Any) -> Any:
+def _django(guard: Guard, view: Any, fetch: Any) -> Any:
     _seen.clear()
     _fetch[0] = fetch
-    with override_settings(
-        JWTGUARD=guard,
-        ROOT_URLCONF=urls,
-        MIDDLEWARE=["tests.django_door.guarded"],
-    ):
+    middleware = ["tests.django_door.guarded"]
+    with django_project.site(guard, [re_path("", view)], MIDDLEWARE=middleware):
         yield
-    _fetch[0] = None
 
 
 def wsgi_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:
@@ -104,7 +77,7 @@ def wsgi_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:
         answer.status, answer.headers = int(status[:3]), headers
 
     environ = {**doors.environ_of(ask), "wsgi.input": io.BytesIO(), "SERVER_NAME": "api.test"}
-    with _django(guard, SYNC, fetch):
+    with _django(guard, view, fetch):
         answer.body = b"".join(WSGIHandler()(environ, start_response))
     answer.seen = _seen[0] if _seen else None
     return answer
@@ -131,7 +104,7 @@ def asgi_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:
 
         await ASGIHandler()(doors.scope_of(ask), receive, send)
 
-    with _django(guard, ASYNC, doors.waiting(fetch) if fetch else None):
+    with _django(guard, aview, doors.waiting(fetch) if fetch else None):
         asyncio.run(run())
     answer.seen = _seen[0] if _seen else None
     return answer

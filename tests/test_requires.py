@@ -10,7 +10,6 @@ from pathlib import Path
 import flask
 import pytest
 from asgiref.testing import ApplicationCommunicator
-from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
@@ -28,8 +27,7 @@ from jwtguard.flask import requires as flask_requires
 from jwtguard.requires import mark, refuse_open_routes, said_by
 from jwtguard.testing import FakeIssuer
 
-if not settings.configured:
-    settings.configure(ALLOWED_HOSTS=["*"])
+from . import django_project  # noqa: F401 - it sets Django up
 
 ROOT = Path(__file__).parent.parent
 IDP = FakeIssuer(algorithm="ES256")

@@ -13,7 +13,7 @@ from jwtguard.core.model import Allow, Decision, Deny, Flow
 from jwtguard.guard import Guard
 from jwtguard.transport import for_loops, for_threads
 
-from .requests import asked, complete, decide, publish, response_to
+from .requests import complete, decide, publish, response_to
 from .routes import is_open, leads_to_open_view, opens_any, urlconf_of
 from .settings import current_guard
 from .users import UserRefused, backend_is_used, bind
@@ -127,5 +127,4 @@ class GuardMiddleware:
         """A user who may not come in is refused as by a rule."""
         if not isinstance(error, UserRefused):
             return None
-        deny = self._guard.refusal(error.error, asked(request), "user", error.token.raw)
-        return response_to(deny)
+        return response_to(error.deny(request))

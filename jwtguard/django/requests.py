@@ -5,16 +5,21 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from jwtguard import asgi, wsgi
+from jwtguard import asgi, drive, wsgi
 from jwtguard.core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from jwtguard.core.policy import Access
+from jwtguard.core.token import VerifiedToken
 from jwtguard.guard import Guard
+from jwtguard.requires import published_token
+from jwtguard.transport import for_loops, for_threads
+
+from .settings import current_guard
 
 
-def asked(request: HttpRequest) -> Request:
-    """*request* for the guard: with the path and the method that Django routes.
+def asked(request: Any) -> Request:
+    """*request*, Django's or REST framework's, for the guard.
 
-    The rest is as the server handed it over, before Django read it: `asgi.ScopeRequest` sees what
+    Its path and its method are those that Django routes. The rest is as the server handed it over, before Django read it: `asgi.ScopeRequest` sees what
     META joins or drops.
     """
     scope = getattr(request, "scope", None)
@@ -80,3 +85,61 @@ def complete(response: HttpResponseBase, missing: Pairs) -> HttpResponseBase:
         if name not in response:
             response[name] = value
     return response
+
+
+# --- where a view asks for itself, with the middleware in front or without ----------------------
+
+
+class Refused(Exception):
+    """The request is refused as *deny* says."""
+
+    def __init__(self, deny: Deny) -> None:
+        super().__init__(str(deny.error))
+        self.deny = deny
+
+
+def token_of(request: Any) -> VerifiedToken | None:
+    """The token of *request*, None where it carries none.
+
+    A guard in front has published it; where none saw the request, it is judged now, by the first
+    rule that matches but for its access. Raises Refused where what it carries is no good.
+    """
+    if not _is_known(request):
+        guard = current_guard()
+        decision = decide(request, guard, access="optional")
+        if not isinstance(decision, (Allow, Deny)):
+            decision = drive.run(decision, *for_threads(guard, None, None))
+        _publish_or_refuse(request, decision, guard)
+    return _known_token(request)
+
+
+async def atoken_of(request: Any) -> VerifiedToken | None:
+    """The same on an event loop."""
+    if not _is_known(request):
+        guard = current_guard()
+        decision = decide(request, guard, access="optional")
+        if not isinstance(decision, (Allow, Deny)):
+            decision = await drive.arun(decision, *for_loops(guard, None, None))
+        _publish_or_refuse(request, decision, guard)
+    return _known_token(request)
+
+
+def guard_of(request: HttpRequest) -> Guard:
+    """The guard that judged *request*, or would."""
+    guard: Guard | None = published(request).get("jwtguard.guard")
+    return guard or current_guard()
+
+
+def _is_known(request: HttpRequest) -> bool:
+    return {"jwtguard.token", "jwtguard.guard"} <= published(request).keys()
+
+
+def _publish_or_refuse(request: HttpRequest, decision: Decision, guard: Guard) -> None:
+    if isinstance(decision, Deny):
+        raise Refused(decision)
+    publish(request, decision, guard)
+
+
+def _known_token(request: Any) -> VerifiedToken | None:
+    token = request.jwt = published_token(published(request))
+    return token

@@ -14,8 +14,11 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 
 from jwtguard.core.errors import AccessDenied, ConfigurationError
+from jwtguard.core.model import Deny
 from jwtguard.core.publish import UserName
 from jwtguard.core.token import VerifiedToken
+
+from .requests import asked, guard_of
 
 log = logging.getLogger("jwtguard")
 
@@ -158,6 +161,10 @@ class UserRefused(PermissionDenied):
         self.error = AccessDenied(reason)
         self.error.issuer, self.error.subject = token.issuer, token.subject
         self.token = token
+
+    def deny(self, request: HttpRequest) -> Deny:
+        """The refusal to send."""
+        return guard_of(request).refusal(self.error, asked(request), "user", self.token.raw)
 
 
 @cache

@@ -24,7 +24,13 @@ def asked(request: Any) -> Request:
     """
     scope = getattr(request, "scope", None)
     meta = request.META
-    seen: Request = wsgi.EnvironRequest(meta) if scope is None else asgi.ScopeRequest(scope)
+    seen: Request
+    if scope is None:
+        seen = wsgi.EnvironRequest(meta)
+    else:
+        seen = asgi.ScopeRequest(scope)
+        # Django's AsyncClient makes a scope with text where ASGI wants bytes.
+        seen.query = meta["QUERY_STRING"].encode().decode("latin-1")
     # META holds text where PEP 3333 wants bytes as latin-1.
     seen.path = request.path_info or "/"
     seen.mount = meta.get("SCRIPT_NAME", "")

@@ -252,8 +252,25 @@ async def auser_for(request: Any) -> Any:
     return getattr(request, _KNOWN)
 
 
+def _anonymous() -> Any:
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
+
+
+async def _aanonymous() -> Any:
+    return _anonymous()
+
+
 def bind(request: Any) -> None:
-    """``request.user`` and ``request.auser`` are those of the token, once somebody asks."""
+    """``request.user`` and ``request.auser`` are those of the token, once somebody asks.
+
+    Where there is no token they are nobody, and a session that is read below may say more.
+    """
+    if request.jwt is None:
+        if not hasattr(request, "user"):
+            request.user, request.auser = SimpleLazyObject(_anonymous), _aanonymous
+        return
     request.user = SimpleLazyObject(partial(user_for, request))
     request.auser = partial(auser_for, request)
     # What Django's AuthenticationMiddleware looks at before the session: where it stands below,

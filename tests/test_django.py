@@ -395,7 +395,8 @@ def test_what_a_middleware_above_has_looked_at_is_not_remembered(send):
         Rule("/**", credentials=place), forward={"X-User-Id": "sub"}, strip_credentials=True
     )
     with site(guard, [path("x", seen)], MIDDLEWARE=[HERE + "looking", GUARD]):
-        by_query = send(f"/x?token={IDP.token('alice')}&%C3%A9=1", headers={"X-User_ID": "root"}).json()
+        query = f"token={IDP.token('alice')}&%C3%A9=1"
+        by_query = send(f"/x?{query}", headers={"X-User_ID": "root"}).json()
         cookie = f"a=1; token={IDP.token('bob')}"
         by_cookie = send("/x", headers={"X-User-Id": "root", "Cookie": cookie}).json()
 

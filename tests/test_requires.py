@@ -105,25 +105,34 @@ def in_django(words):
     return app
 
 
-def in_django_class(words):
-    @method_decorator(jwtguard.django.requires(**words), name="dispatch")
-    class Users(View):
-        def get(self, request, user):
-            return HttpResponse("the view")
-
+def class_view(users):
     def app(environ, start_response):
-        response = Users.as_view()(WSGIRequest(environ), user="alice")
+        response = users.as_view()(WSGIRequest(environ), user="alice")
         start_response(f"{response.status_code} x", list(response.items()))
         return [response.content]
 
     return app
 
 
-def in_django_async(words):
+def in_django_class(words):
     @jwtguard.django.requires(**words)
-    async def view(request, user):
-        return HttpResponse("the view")
+    class Users(View):
+        def get(self, request, user):
+            return HttpResponse("the view")
 
+    return class_view(Users)
+
+
+def in_django_method(words):
+    @method_decorator(jwtguard.django.requires(**words), name="dispatch")
+    class Users(View):
+        def get(self, request, user):
+            return HttpResponse("the view")
+
+    return class_view(Users)
+
+
+def async_view(view):
     async def app(scope, receive, send):
         response = await view(ASGIRequest(scope, None), user="alice")
         headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]
@@ -133,6 +142,23 @@ def in_django_async(words):
         await send({"type": "http.response.body", "body": response.content})
 
     return app
+
+
+def in_django_async_class(words):
+    @jwtguard.django.requires(**words)
+    class Users(View):
+        async def get(self, request, user):
+            return HttpResponse("the view")
+
+    return async_view(Users.as_view())
+
+
+def in_django_async(words):
+    @jwtguard.django.requires(**words)
+    async def view(request, user):
+        return HttpResponse("the view")
+
+    return async_view(view)
 
 
 def ask_wsgi(app, guard, headers):
@@ -159,6 +185,8 @@ FRAMEWORKS = {
     "flask, async view": (in_flask_async, ask_wsgi),
     "django": (in_django, ask_wsgi),
     "django, class view": (in_django_class, ask_wsgi),
+    "django, method_decorator": (in_django_method, ask_wsgi),
+    "django, async class view": (in_django_async_class, ask_asgi),
     "django, async view": (in_django_async, ask_asgi),
 }
 every_framework = pytest.mark.parametrize(

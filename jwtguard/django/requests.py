@@ -19,8 +19,8 @@ from .settings import current_guard
 def asked(request: Any) -> Request:
     """*request*, Django's or REST framework's, for the guard.
 
-    Its path and its method are those that Django routes. The rest is as the server handed it over, before Django read it: `asgi.ScopeRequest` sees what
-    META joins or drops.
+    Its path and its method are those that Django routes. The rest is as the server handed it over,
+    before Django read it: `asgi.ScopeRequest` sees what META joins or drops.
     """
     scope = getattr(request, "scope", None)
     meta = request.META

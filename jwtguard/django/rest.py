@@ -95,7 +95,11 @@ def _told(deny: Deny) -> dict[str, Any]:
     }
 
 
-def _exception(deny: Deny) -> NotChecked:
+_REFUSED = "_jwtguard_refused"
+
+
+def _exception(deny: Deny, request: Request) -> NotChecked:
+    setattr(request._request, _REFUSED, True)
     return (NotChecked if isinstance(deny.error, Unavailable) else TokenRefused)(deny)
 
 
@@ -114,14 +118,16 @@ class TokenAuthentication(BaseAuthentication):
             token = token_of(request._request)
             return None if token is None else (user_for(request._request), token)
         except Refused as refused:
-            raise _exception(refused.deny) from None
+            raise _exception(refused.deny, request) from None
         except UserRefused as refused:
-            raise _exception(refused.deny(request._request)) from None
+            raise _exception(refused.deny(request._request), request) from None
 
     def authenticate_header(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, request: Request
     ) -> str:
         """The challenge where nothing was sent, for a view that wants somebody."""
+        if hasattr(request._request, _REFUSED):  # the exception has its own, and its log line
+            return "Bearer"
         deny = guard_of(request._request).refusal(MissingCredentials(), asked(request), "rest")
         return _header(deny, "WWW-Authenticate") or "Bearer"
 
@@ -129,20 +135,27 @@ class TokenAuthentication(BaseAuthentication):
 # --- permissions --------------------------------------------------------------------------------
 
 
-class _And(AND):
-    """Both; the refusal of either."""
+class _Telling:
+    """Two permissions, of which one at least has refused."""
+
+    op1: Any
+    op2: Any
 
     @property
     def message(self) -> Any:
-        """What the refused one says."""
+        """What the first says that has more to say than "no"."""
         for one in (self.op1, self.op2):
             if (message := getattr(one, "message", None)) is not None:
                 return message
         return None
 
 
-class _Or(_And, OR):
-    """One of them; where neither, the refusal of the one that knows more than "no"."""
+class _And(_Telling, AND):
+    pass
+
+
+class _Or(_Telling, OR):
+    pass
 
 
 class _Operators:
@@ -205,7 +218,8 @@ class _Required(BasePermission, metaclass=_Class):
         if token is not None:
             error.issuer, error.subject, raw = token.issuer, token.subject, token.raw
         guard = guard_of(request._request)
-        raise _exception(guard.refusal(error, asked(request), f"requires:{view}", raw))
+        deny = guard.refusal(error, asked(request), f"requires:{view}", raw)
+        raise _exception(deny, request)
 
 
 def Requires(requirement: Requirement | None = None, /, **words: Any) -> Any:  # noqa: N802

@@ -13,8 +13,8 @@ from jwtguard.core.model import Allow, Decision, Deny, Flow
 from jwtguard.guard import Guard
 from jwtguard.transport import for_loops, for_threads
 
-from .requests import complete, decide, publish, response_to
-from .routes import is_open, leads_to_open_view, opens_any, urlconf_of
+from .requests import asked, complete, publish, recall, response_to
+from .routes import is_open, leads_to_open_view, led_to_open_view, opens_any, urlconf_of
 from .settings import current_guard
 from .users import UserRefused, backend_is_used, bind
 
@@ -86,10 +86,15 @@ class GuardMiddleware:
         if guard is not self._guard:  # override_settings
             self._exchanges = self._make_exchanges(guard)
             self._guard = guard
-        is_public = None
-        if opens_any(urlconf_of(request)):
-            is_public = partial(leads_to_open_view, request)
-        return decide(request, guard, is_public)
+        urlconf, path = urlconf_of(request), request.path_info
+        opens = opens_any(urlconf)
+        allow = recall(request, guard)
+        if allow is not None and not (
+            opens and guard.is_closing(allow) and led_to_open_view(urlconf, path)
+        ):
+            return allow
+        is_public = partial(leads_to_open_view, urlconf, path) if opens else None
+        return guard.judge(asked(request), is_public=is_public)
 
     def _admit(self, request: HttpRequest, allow: Allow) -> None:
         guard = self._guard

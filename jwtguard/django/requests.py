@@ -1,13 +1,12 @@
 """Django's requests as the guard reads them, and what a decision makes of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from jwtguard import asgi, drive, wsgi
-from jwtguard.core.model import Allow, Decision, Deny, Flow, Pairs, Request
-from jwtguard.core.policy import Access
+from jwtguard.core.model import Allow, Decision, Deny, Pairs, Request
 from jwtguard.core.token import VerifiedToken
 from jwtguard.guard import Guard
 from jwtguard.requires import published_token
@@ -39,20 +38,19 @@ def asked(request: Any) -> Request:
     return seen
 
 
-def decide(
-    request: HttpRequest,
-    guard: Guard,
-    is_public: Callable[[], bool] | None = None,
-    access: Access | None = None,
-) -> Decision | Flow[Decision]:
-    """Allow or Deny *request*, or the flow that leads there. The words are `Guard.judge`'s."""
-    seen = asked(request)
-    if access is None:
-        field = request.META.get("HTTP_AUTHORIZATION")  # joined with commas where there are two
-        allow = guard.recall(seen.method, seen.path, seen.raw_path, field)
-        if allow is not None and (is_public is None or not guard.is_closing(allow)):
-            return allow
-    return guard.judge(seen, is_public=is_public, access=access)
+def recall(request: HttpRequest, guard: Guard) -> Allow | None:
+    """What `Guard.judge` would say where the target and the token were both seen before."""
+    meta = request.META
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        raw_path = meta.get("RAW_URI") or meta.get("REQUEST_URI")
+        if raw_path != meta.get("REQUEST_URI", raw_path):
+            return None  # two targets
+    else:
+        raw = scope.get("raw_path")
+        raw_path = None if raw is None else raw.decode("latin-1")
+    field = meta.get("HTTP_AUTHORIZATION")  # joined with commas where there are two
+    return guard.recall(request.method or "", request.path_info or "/", raw_path, field)
 
 
 def published(request: HttpRequest) -> Mapping[str, Any]:
@@ -112,7 +110,7 @@ def token_of(request: Any) -> VerifiedToken | None:
     """
     if not _is_known(request):
         guard = current_guard()
-        decision = decide(request, guard, access="optional")
+        decision = guard.judge(asked(request), access="optional")
         if not isinstance(decision, (Allow, Deny)):
             decision = drive.run(decision, *for_threads(guard, None, None))
         _publish_or_refuse(request, decision, guard)
@@ -123,7 +121,7 @@ async def atoken_of(request: Any) -> VerifiedToken | None:
     """The same on an event loop."""
     if not _is_known(request):
         guard = current_guard()
-        decision = decide(request, guard, access="optional")
+        decision = guard.judge(asked(request), access="optional")
         if not isinstance(decision, (Allow, Deny)):
             decision = await drive.arun(decision, *for_loops(guard, None, None))
         _publish_or_refuse(request, decision, guard)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
 from django.core.signals import setting_changed
 from django.http import HttpRequest
-from django.urls import Resolver404, get_resolver, get_urlconf, resolve
+from django.urls import Resolver404, get_resolver
 
 from jwtguard.requires import refuse_open_routes, said_by
 
@@ -27,19 +28,22 @@ def is_open(view: View) -> bool:
     return by is None or by is (getattr(view, "cls", None) or getattr(view, "view_class", None))
 
 
-def leads_to_open_view(request: HttpRequest) -> bool:
-    """Whether Django will route *request* to a view that says that it is public."""
+def urlconf_of(request: HttpRequest) -> Hashable:
+    """The URLconf that Django routes *request* by, as far as can be told now."""
+    found: Hashable = getattr(request, "urlconf", None) or settings.ROOT_URLCONF
+    return found
+
+
+def leads_to_open_view(urlconf: Hashable, path: str) -> bool:
+    """Whether Django routes *path* to a view that says that it is public."""
     try:
-        match = resolve(request.path_info, getattr(request, "urlconf", None))
+        return is_open(get_resolver(urlconf).resolve(path).func)
     except Resolver404:
         return False
-    return is_open(match.func)
 
 
-def urlconf_of(request: HttpRequest) -> Hashable:
-    """The URLconf that Django will route *request* by, as far as can be told now."""
-    found: Hashable = getattr(request, "urlconf", None) or get_urlconf()
-    return found
+# For requests with a good token, which pass either way: an answer that is out of date harms nobody.
+led_to_open_view = lru_cache(maxsize=1024)(leads_to_open_view)
 
 
 @lru_cache(maxsize=64)  # a project has one, or one for each host name
@@ -56,6 +60,7 @@ def opens_any(urlconf: Hashable) -> bool:
 def _forget(*, setting: str, **_: object) -> None:
     if setting == "ROOT_URLCONF":
         opens_any.cache_clear()
+        led_to_open_view.cache_clear()
 
 
 setting_changed.connect(_forget)

@@ -38,6 +38,9 @@ if not settings.configured:
             "jwtguard.django",
         ],
         LOGGING_CONFIG=None,
+        REST_FRAMEWORK={
+            "DEFAULT_AUTHENTICATION_CLASSES": ["jwtguard.django.rest.TokenAuthentication"]
+        },
         SECRET_KEY="of tests, which keep nothing secret with it",
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],

@@ -1,6 +1,6 @@
-"""The Django app: it brings the system checks, and nothing else."""
+"""The Django app: it brings the system checks, and has no tables."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class JWTGuardConfig(AppConfig):
@@ -11,7 +11,9 @@ class JWTGuardConfig(AppConfig):
     verbose_name = "jwtguard"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks, and the security scheme for drf-spectacular."""
         from .checks import register_all  # users' middleware classes are importable only now
 
         register_all()
+        if apps.is_installed("drf_spectacular"):
+            from . import spectacular  # noqa: F401

@@ -10,8 +10,7 @@ class Reports(APIView):
 """
 
 import json
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed
@@ -23,7 +22,6 @@ from rest_framework.permissions import (
     OperandHolder,
 )
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from jwtguard.core.errors import AuthError, MissingCredentials, Unavailable
 from jwtguard.core.model import Deny
@@ -33,6 +31,9 @@ from jwtguard.requires import published_token, requirement_from
 
 from .requests import Refused, asked, guard_of, published, token_of
 from .users import UserRefused, user_for
+
+if TYPE_CHECKING:  # importing it reads the settings, which may name what is defined here
+    from rest_framework.views import APIView
 
 __all__ = ["NotChecked", "Requires", "TokenAuthentication", "TokenRefused"]
 
@@ -187,7 +188,7 @@ class _Required(BasePermission, metaclass=_Class):
     _refused: tuple[AuthError, VerifiedToken | None, Request, str] | None = None
 
     def has_permission(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: Request, view: APIView
+        self, request: Request, view: "APIView"
     ) -> bool:
         """Whether the token meets the requirement; view arguments are the path parameters."""
         token = request.auth
@@ -203,7 +204,7 @@ class _Required(BasePermission, metaclass=_Class):
         return True
 
     def has_object_permission(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: Request, view: APIView, obj: object
+        self, request: Request, view: "APIView", obj: object
     ) -> bool:
         """The same: it is the token that is asked about."""
         return self.has_permission(request, view)
@@ -231,7 +232,3 @@ def Requires(requirement: Requirement | None = None, /, **words: Any) -> Any:  #
     Raises `errors.ConfigurationError` for words that make no sense.
     """
     return _Class("Requires", (_Required,), {"wanted": requirement_from(requirement, words)})
-
-
-with suppress(ImportError):
-    from . import spectacular  # noqa: F401 - it registers itself

@@ -1,4 +1,4 @@
-"""Who may see what: one guard, which wsgi.py and asgi.py put in front of Django.
+"""Who may see what: the guard that the setting JWTGUARD names.
 
 `jwtguard check config.guard:guard` reads it without starting anything.
 """
@@ -27,7 +27,5 @@ guard = Guard(
         Rule("/tenants/{tenant}/**", require={"tenant_id": {"path": "tenant"}}),
         # What nobody named needs a valid token.
     ],
-    # Views read who calls from these, under WSGI and ASGI alike; a client's own never arrive.
-    forward={"X-User-Id": "sub", "X-User-Email": "email"},
     realm="reports.example.com",
 )

@@ -1,5 +1,6 @@
 """django-ninja: what an operation knows of the token, and what a refusal says."""
 
+import itertools
 import json
 
 import pytest
@@ -31,12 +32,15 @@ both = pytest.mark.parametrize("send", ASK.values(), ids=ASK)
 each_way = pytest.mark.parametrize("middleware", [[GUARD], []], ids=["middleware", "none"])
 
 
+names = map(str, itertools.count())  # older versions want one for each api
+
+
 def nobody(token):
     return None
 
 
 def api(auth, **words):
-    made = NinjaAPI(urls_namespace="tests", **words)
+    made = NinjaAPI(urls_namespace=next(names), **words)
     install(made)
 
     if auth is TokenAuth:
@@ -116,7 +120,7 @@ def test_a_user_who_may_not_come_in_is_refused(send, auth):
 
 
 def test_the_next_of_several_looks_where_nothing_was_sent():
-    made = NinjaAPI(urls_namespace="tests", auth=[TokenAuth(), lambda request: "somebody"])
+    made = NinjaAPI(urls_namespace=next(names), auth=[TokenAuth(), lambda request: "somebody"])
 
     @made.get("/x")
     def anybody(request):
@@ -128,7 +132,7 @@ def test_the_next_of_several_looks_where_nothing_was_sent():
 
 
 def test_without_install_the_status_is_right_at_least():
-    made = NinjaAPI(urls_namespace="tests", auth=TokenAuth(scopes="read"))
+    made = NinjaAPI(urls_namespace=next(names), auth=TokenAuth(scopes="read"))
     made.get("/x")(lambda request: "x")
     with site(OPTIONAL, [path("api/", made.urls)]):
         assert [ask("/api/x", who).status_code for who in (None, ALICE, READER)] == [401, 403, 200]
@@ -136,7 +140,7 @@ def test_without_install_the_status_is_right_at_least():
 
 
 def test_an_operation_that_is_registered_below_requires_is_found():
-    made = NinjaAPI(urls_namespace="tests")
+    made = NinjaAPI(urls_namespace=next(names))
 
     @requires(scopes="read")
     @made.get("/x")

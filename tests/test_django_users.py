@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from django.contrib.auth import aauthenticate, authenticate, get_user_model
+from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpResponse, JsonResponse
 from django.template import Context, Template
@@ -294,7 +294,7 @@ def test_the_same_on_an_event_loop(rows):
     async def run():
         backend = TokenBackend()
         users = [
-            await aauthenticate(None, token=verified(sub="alice")),
+            await backend.aauthenticate(None, token=verified(sub="alice")),
             await backend.aauthenticate(None, token=verified(sub="bob")),
             await backend.aauthenticate(None, token="x"),
             await backend.aget_user(1),

@@ -10,6 +10,7 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
@@ -186,6 +187,24 @@ def test_what_a_middleware_below_makes_of_a_request_reaches_no_view(send, change
         send("/x", ALICE)
 
 
+class AnotherRequest:
+    """A middleware that hands on another request than it was given."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(RequestFactory().get("/x"))
+
+
+def test_a_request_that_was_not_judged_reaches_no_view():
+    with (
+        site(CLOSED, [path("x", secret)], MIDDLEWARE=[GUARD, HERE + "AnotherRequest"]),
+        pytest.raises(ConfigurationError, match="which was judged"),
+    ):
+        ask("/x", ALICE)
+
+
 # --- views that are open ------------------------------------------------------------------------
 
 
@@ -319,6 +338,29 @@ def test_a_decorator_above_its_route_is_found_at_the_first_request():
         for send in (ask, aask):
             with pytest.raises(ConfigurationError, match="put it below"):
                 send("/sub/x", ALICE)
+
+
+def test_a_view_may_close_over_anything():
+    def make():
+        def one(request):
+            return HttpResponse(str(lazy))
+
+        if not lazy_is_asleep:
+            later = 1
+
+        def other(request):
+            return HttpResponse(str(later))
+
+        return one, other
+
+    def wake():
+        raise AssertionError("looked into")
+
+    lazy, lazy_is_asleep = SimpleLazyObject(wake), True
+    one, other = make()
+    patterns = [path("x", one), path("y", other), path("z", functools.partial(view))]
+    with site(CLOSED, patterns):
+        assert ask("/z", ALICE).content == b"alice"
 
 
 def test_an_urlconf_that_includes_itself_is_walked_once():

@@ -5,6 +5,7 @@ import types
 
 import pytest
 from corsheaders.middleware import CorsMiddleware
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.checks import Tags, run_checks
 from django.http import HttpResponse
@@ -122,7 +123,14 @@ def test_a_route_past_its_decorator_is_an_error():
     assert found(ROOT_URLCONF=Urls([path("x", guarded)])) == {}
 
 
+def of_a_secret(secret, **words):
+    keys = Secret(secret, **words)
+    return Issuer("https://x/", audience="a", algorithms=["HS256"], keys=keys)
+
+
 INSECURE = {
+    "a secret that repeats": (of_a_secret("0123" * 8), "over and over"),
+    "Django's own secret": (of_a_secret(settings.SECRET_KEY), "is SECRET_KEY"),
     "plain http": (
         Issuer("http://login.test/", audience="a", algorithms=["HS256"], keys=Secret("0" * 32)),
         "plain http",

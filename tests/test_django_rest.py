@@ -138,6 +138,26 @@ def test_a_refusal_is_the_same_whoever_stands_first(first):
         assert told(ask("/x", EXPIRED)) == BAD["expired"][1:]
 
 
+def test_a_handler_of_your_own_finds_what_it_knows_of_other_exceptions():
+    caught = []
+
+    class Page(APIView):
+        authentication_classes = (TokenAuthentication,)
+
+        def handle_exception(self, exc):
+            caught.append(exc)
+            return super().handle_exception(exc)
+
+    with site(OPTIONAL, [path("x", Page.as_view())], MIDDLEWARE=[]):
+        ask("/x", EXPIRED)
+
+    (refused,) = caught
+    assert isinstance(refused, TokenRefused)
+    assert refused.get_codes() == "expired"
+    assert refused.get_full_details() == {"message": refused.detail, "code": "expired"}
+    assert EXPIRED[7:] not in f"{refused!r} {refused}"
+
+
 def test_a_path_that_is_ambiguous_is_refused_without_a_challenge():
     with site(OPTIONAL, [path("a//b", page(AllowAny))], MIDDLEWARE=[]):
         assert told(ask("/a//b", ALICE)) == (400, "bad_request", None)

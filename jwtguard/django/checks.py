@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from jwtguard import asgi, wsgi
 from jwtguard.config import in_words_of, key_file_warnings
 from jwtguard.core.errors import ConfigurationError
-from jwtguard.core.keyloader import RemoteKeySource
+from jwtguard.core.keyloader import LocalKeys, RemoteKeySource
 from jwtguard.guard import Guard
 
 from .middleware import GuardMiddleware
@@ -30,11 +30,9 @@ def register_all() -> None:
 
 CORS = "corsheaders.middleware.CorsMiddleware"
 
-# They may stand above the guard: none of them answers a request with what a view would have said.
+# They may stand above the guard: none of them answers a request by what there is to be seen.
 MAY_STAND_ABOVE = {
     CORS,
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.http.ConditionalGetMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -75,10 +73,8 @@ def check_configuration(**_: object) -> list[CheckMessage]:
 
 def check_routes(**_: object) -> list[CheckMessage]:
     """No route leads past the decorator of its view."""
-    urlconf = getattr(settings, "ROOT_URLCONF", None)
     try:
-        if urlconf is not None:
-            opens_any(urlconf)
+        opens_any(getattr(settings, "ROOT_URLCONF", None))
     except ConfigurationError as error:
         return _errors(error, "ROOT_URLCONF", 3)
     return []
@@ -160,6 +156,13 @@ def check_issuers(**_: object) -> list[CheckMessage]:
     return [Warning(f"{at}: {what}", obj="JWTGUARD", id="jwtguard.W006") for at, what in found]
 
 
+def _weakness(secret: bytes) -> str | None:
+    signing = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    if secret in [key.encode() if isinstance(key, str) else key for key in signing]:
+        return "is SECRET_KEY, which signs sessions and password resets too"
+    return "is a few characters over and over" if len(set(secret)) < 10 else None
+
+
 def _issuers(guard: Guard) -> Iterator[tuple[str, str]]:
     for index, issuer in enumerate(guard.issuers):
         at = f"issuers[{index}]"
@@ -175,6 +178,10 @@ def _issuers(guard: Guard) -> Iterator[tuple[str, str]]:
                 remote = isinstance(source, RemoteKeySource)
                 switch = "insecure_http" if remote else "insecure_short_keys"
                 yield at, f"{switch} is set, which is for development"
+            if isinstance(source, LocalKeys):
+                for key in source.current().keys:
+                    if key.kind == "oct" and (weakness := _weakness(key.material)):
+                        yield at, f"the secret {weakness}; jwtguard keygen HS256 makes one"
         if issuer.introspection is not None and issuer.introspection.insecure:
             yield f"{at}.introspection", "insecure_http is set, which is for development"
 

@@ -109,7 +109,7 @@ class GuardMiddleware:
 
         Raises errors.ConfigurationError where a middleware below changed what Django routes.
         """
-        path, method, opened = getattr(request, _JUDGED)
+        path, method, opened = getattr(request, _JUDGED, (None, None, False))
         if (request.path_info, request.method) != (path, method):
             raise ConfigurationError(
                 f"a middleware below jwtguard.django.GuardMiddleware made {request.method} "

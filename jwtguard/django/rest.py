@@ -45,6 +45,14 @@ class NotChecked(APIException):
         self.deny = deny
         self.detail = _told(deny)
 
+    def get_codes(self) -> str:
+        """The ``code`` of the body."""
+        return self.deny.error.code if self.deny.error else "error"
+
+    def get_full_details(self) -> dict[str, Any]:
+        """The body and its ``code``."""
+        return {"message": self.detail, "code": self.get_codes()}
+
     # REST framework sets both on what an authenticator raises, by the one that stands first.
 
     @property

@@ -1,6 +1,8 @@
 """Every view that a URLconf leads to, and what the views say of themselves."""
 
+import sys
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +32,7 @@ def is_open(view: View) -> bool:
 
 def urlconf_of(request: HttpRequest) -> Hashable:
     """The URLconf that Django routes *request* by, as far as can be told now."""
-    found: Hashable = getattr(request, "urlconf", None) or settings.ROOT_URLCONF
+    found: Hashable = getattr(request, "urlconf", None) or getattr(settings, "ROOT_URLCONF", None)
     return found
 
 
@@ -52,6 +54,8 @@ def opens_any(urlconf: Hashable) -> bool:
 
     Raises errors.ConfigurationError where a route leads past the decorator of its view.
     """
+    if urlconf is None:
+        return False
     views = list(views_of(urlconf))
     refuse_open_routes(views)
     return any(map(is_open, views))
@@ -82,7 +86,17 @@ def views_of(urlconf: Hashable) -> Iterator[View]:
 
 
 def _operations(view: View) -> Iterator[View]:
-    """The functions below a view of django-ninja, which keeps them in a closure."""
+    """The functions below a view of django-ninja: a method, or a closure over what has them."""
+    if (ninja := sys.modules.get("ninja.operation")) is None:
+        return
+    for one in _held_by(view):
+        if issubclass(type(one), ninja.PathView):  # isinstance would wake what is lazy
+            for operation in one.operations:
+                yield operation.view_func
+
+
+def _held_by(view: View) -> Iterator[Any]:
+    yield getattr(view, "__self__", None)
     for cell in getattr(view, "__closure__", None) or ():
-        for operation in getattr(cell.cell_contents, "operations", ()):
-            yield operation.view_func
+        with suppress(ValueError):  # an empty cell
+            yield cell.cell_contents

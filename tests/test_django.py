@@ -3,9 +3,16 @@
 import asyncio
 import functools
 import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
+import werkzeug.test
+from django.conf.urls.static import static
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import Http404, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import include, path, re_path
@@ -24,6 +31,7 @@ from .django_door import DJANGO_DOORS
 from .django_project import ASK, BACKEND, GUARD, Urls, aask, ask, site
 from .doors import Ask
 
+ROOT = Path(__file__).parent.parent
 IDP = FakeIssuer(algorithm="ES256")
 ALICE = IDP.bearer("alice")
 
@@ -596,6 +604,65 @@ def test_a_client_that_was_there_before_meets_the_guard_of_now(kind):
         with override_settings(JWTGUARD=CLOSED):
             assert get("/x").status_code == 401
         assert get("/x").status_code == 200
+
+
+SMALLEST = """
+import sys
+import django
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import path
+from jwtguard.testing import FakeIssuer
+from jwtguard import Guard
+
+idp = FakeIssuer()
+urlpatterns = [path("x", lambda request: HttpResponse(request.jwt.subject))]
+settings.configure(
+    ROOT_URLCONF="__main__",
+    JWTGUARD=Guard([idp.trusted()]),
+    MIDDLEWARE=["jwtguard.django.GuardMiddleware"],
+    ALLOWED_HOSTS=["*"],
+    INSTALLED_APPS=["jwtguard.django"],
+    LOGGING_CONFIG=None,
+)
+django.setup()
+assert "django.contrib.auth.models" not in sys.modules
+from django.core.checks import run_checks
+from django.test import Client
+
+assert run_checks() == []
+client = Client()
+assert client.get("/x").status_code == 401
+assert client.get("/x", headers={"Authorization": idp.bearer("alice")}).content == b"alice"
+assert not [name for name in sys.modules if name.partition(".")[0] in ("rest_framework", "ninja")]
+"""
+
+
+def test_the_smallest_project_has_no_app_of_django_s():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SMALLEST], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_files_that_runserver_serves_pass_no_middleware_and_media_do(tmp_path):
+    (tmp_path / "a.css").write_text("open")
+    folder = str(tmp_path)
+    changed = {"DEBUG": True, "STATIC_URL": "/static/", "STATICFILES_DIRS": [folder]}
+    with override_settings(DEBUG=True):
+        patterns = static("/media/", document_root=folder)
+    with site(CLOSED, patterns, **changed):
+        handler = StaticFilesHandler(WSGIHandler())
+        client = werkzeug.test.Client(handler)
+
+        def status(where, **headers):
+            with client.get(where, headers=headers) as answer:
+                return answer.status_code
+
+        assert status("/static/a.css") == 200
+        assert status("/media/a.css") == 401
+        assert status("/media/a.css", Authorization=ALICE) == 200
 
 
 def test_users_of_tokens_need_no_apps_and_no_tables():

@@ -17,7 +17,7 @@ from jwtguard.guard import Guard
 from .middleware import GuardMiddleware
 from .routes import opens_any
 from .settings import current_guard
-from .users import TokenBackend, user_function
+from .users import backend_is_used, user_function
 
 
 def register_all() -> None:
@@ -131,7 +131,7 @@ def _not_in_middleware() -> Iterator[CheckMessage]:
 
 
 def _users(middleware: list[str]) -> Iterator[CheckMessage]:
-    if any(_is(path, TokenBackend) for path in settings.AUTHENTICATION_BACKENDS):
+    if backend_is_used():
         return
     users = [path for path in middleware if path.startswith("django.contrib.auth.middleware.")]
     if getattr(settings, "JWTGUARD_USER", None) is not None:

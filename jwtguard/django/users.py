@@ -192,8 +192,10 @@ def user_function() -> Callable[[VerifiedToken], Any]:
 def backend_is_used() -> bool:
     """Whether tokens are users here: `TokenBackend` stands in AUTHENTICATION_BACKENDS."""
     for path in settings.AUTHENTICATION_BACKENDS:
-        backend = import_string(path)
-        if isinstance(backend, type) and issubclass(backend, TokenBackend):
+        # Django's own, which stand there by default, cannot be imported without its app.
+        if path == BACKEND or (
+            not path.startswith("django.contrib.") and issubclass(import_string(path), TokenBackend)
+        ):
             return True
     return False
 

@@ -460,6 +460,19 @@ def test_what_a_middleware_above_has_looked_at_is_not_remembered(send):
     assert by_cookie["COOKIES"] == {"a": "1"}
 
 
+@_middleware
+def scoped(request):
+    if not isinstance(getattr(request, "scope", None), dict):
+        request.scope = "read"
+
+
+@both
+def test_a_project_may_call_something_else_its_scope(send):
+    with site(CLOSED, [path("x", requires()(wrapped(view)))], MIDDLEWARE=[HERE + "scoped", GUARD]):
+        assert send("/x", ALICE).content == b"alice"
+        assert send("/x").status_code == 401
+
+
 @both
 def test_a_client_s_own_remote_user_is_nobody(send):
     with site(OPEN, [path("x", lambda r: HttpResponse(str(r.META.get("REMOTE_USER"))))]):

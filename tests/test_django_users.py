@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import django
 import pytest
 from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.decorators import login_required, permission_required
@@ -131,6 +132,14 @@ def test_login_required_is_met_by_a_token_and_permissions_are_not(send):
     with site(CLOSED, patterns, **TOKENS):
         assert send("/x", ALICE).status_code == 200
         assert send("/y", ALICE).status_code == 302
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="LoginRequiredMiddleware is of Django 5.1")
+@both
+def test_a_login_that_is_required_everywhere_is_met_by_a_token(send):
+    order = [GUARD, SESSIONS, AUTH, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    with site(CLOSED, [path("x", who)], MIDDLEWARE=order, **TOKENS):
+        assert send("/x", ALICE).json()["user"] == "alice"
 
 
 def test_a_staff_page_is_closed_to_a_user_without_a_row():

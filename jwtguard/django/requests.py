@@ -21,7 +21,7 @@ def asked(request: Any) -> Request:
     Its path and its method are those that Django routes. The rest is as the server handed it over,
     before Django read it: `asgi.ScopeRequest` sees what META joins or drops.
     """
-    scope = getattr(request, "scope", None)
+    scope = _scope_of(request)
     meta = request.META
     seen: Request
     if scope is None:
@@ -38,10 +38,16 @@ def asked(request: Any) -> Request:
     return seen
 
 
+def _scope_of(request: Any) -> dict[str, Any] | None:
+    """What an ASGI server handed over; None under WSGI, whatever a project calls its scope."""
+    scope = getattr(request, "scope", None)
+    return scope if isinstance(scope, dict) else None
+
+
 def recall(request: HttpRequest, guard: Guard) -> Allow | None:
     """What `Guard.judge` would say where the target and the token were both seen before."""
     meta = request.META
-    scope = getattr(request, "scope", None)
+    scope = _scope_of(request)
     if scope is None:
         raw_path = meta.get("RAW_URI") or meta.get("REQUEST_URI")
         if raw_path != meta.get("REQUEST_URI", raw_path):
@@ -55,7 +61,7 @@ def recall(request: HttpRequest, guard: Guard) -> Allow | None:
 
 def published(request: HttpRequest) -> Mapping[str, Any]:
     """Where a door in front, or `publish`, left what it knows of *request*."""
-    scope = getattr(request, "scope", None)
+    scope = _scope_of(request)
     meta: Mapping[str, Any] = request.META
     return meta if scope is None else scope
 
@@ -63,7 +69,7 @@ def published(request: HttpRequest) -> Mapping[str, Any]:
 def publish(request: Any, allow: Allow, guard: Guard) -> None:
     """Make views see what *allow* says: in META and all that Django makes of it, in the scope."""
     wsgi.publish(request.META, allow, guard)
-    scope = getattr(request, "scope", None)
+    scope = _scope_of(request)
     if scope is not None:
         request.scope = asgi.published(scope, allow, guard)
         if allow.query is not None:  # META has it as text there

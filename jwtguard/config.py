@@ -184,6 +184,7 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
     **{
         (_ISSUER, place): f"belongs to preset = {' or '.join(map(repr, names))}"
         for place, names in _PLACES.items()
+        if place not in GUARD_KEYS  # realm: most likely it is the guard's
     },
 }
 

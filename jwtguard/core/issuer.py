@@ -226,15 +226,19 @@ class Issuer:
         if self.audience is not None:
             check_audience(claims, self.audience)
         check_required(claims, self.required_claims, self.max_age)
-        unmet = self._shown.unmet(claims, {})
-        if unmet is not None:
-            name, value = unmet
-            raise ClaimMismatch(name, found=value, want=f"{name} as in the issuer's require")
+        self.check_shown(claims)
         if "cnf" in claims:
             # RFC 7800: bound to a key of its sender, so it is no plain bearer token.
             hint = "the token wants a proof of possession"
             raise ClaimMismatch("cnf", "sender_constrained", hint=hint)
         return period
+
+    def check_shown(self, claims: Claims) -> None:
+        """The claims show what ``require`` asks for. Raises ClaimMismatch."""
+        unmet = self._shown.unmet(claims, {})
+        if unmet is not None:
+            name, value = unmet
+            raise ClaimMismatch(name, found=value, want=f"{name} as in the issuer's require")
 
 
 def _is_text(value: object) -> bool:

@@ -14,6 +14,7 @@ for makes it return a flow.
 """
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from .errors import (
     MethodNotCovered,
     MissingCredentials,
     Problem,
+    TokenExpired,
     Unavailable,
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
@@ -139,6 +141,7 @@ class Guard:
         self._user_name = setup.user_name
         self._variables: Variables = variables
         self._preflight = preflight
+        self._clock = clock
         self.verifier = Verifier(cache_size, clock)
         self._announce()
 
@@ -202,6 +205,27 @@ class Guard:
         except Exception as error:
             raise _unexpected(error) from None
         return token
+
+    def renew_flow(self, token: VerifiedToken) -> Flow[float]:
+        """For how many seconds more a token that was good may be taken to be.
+
+        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, it is
+        good until its own end.
+        """
+        known = token._verified
+        candidates = self._setup.candidates([known.issued_by.name])
+        try:
+            found = self.verifier.recall(known.raw, candidates)
+            if found is None:
+                verified = self.verifier.verify(known.raw, candidates)
+                found = verified if isinstance(verified, Verified) else (yield from verified)
+            until = found.valid_until
+        except Unavailable:
+            until = known.claims.get("exp", math.inf) + known.issued_by.leeway
+        left: float = until - self._clock()
+        if left <= 0:
+            raise TokenExpired("exp", found=known.claims.get("exp"))
+        return left
 
     def warm_flow(self) -> Flow[None]:
         """Fetch the keys that must be fetched. An outage is logged, and no more."""

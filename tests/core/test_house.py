@@ -61,6 +61,7 @@ LAYERS = [
     {"remote"},
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"verifier", "policy"},
+    {"metadata"},
     {"setup"},
     {"answers"},
     {"guard"},

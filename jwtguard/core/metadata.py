@@ -58,9 +58,9 @@ class Resources:
                 self.problems.append((place, what))
                 continue
             resource = Resource(table, origin or "", issuers, rules)
-            if resource.path in found:
+            if not resource.problems and resource.path in found:
                 resource.problems.append(("path", f"{resource.path or '/'!r} is described twice"))
-            found.setdefault(resource.path, resource)
+            found[resource.path] = resource
             self.problems += [(f"{place}.{key}", what) for key, what in resource.problems]
             self.warnings += [(f"{place}.{key}", what) for key, what in resource.warnings]
         usable = () if origin is None else found.values()

@@ -16,12 +16,13 @@ for makes it return a flow.
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
+from .candidates import Candidates
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -36,7 +37,7 @@ from .errors import (
     Unavailable,
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
-from .issuer import Candidates, Issuer
+from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import (
     NOTHING,
@@ -51,7 +52,7 @@ from .model import (
     Request,
 )
 from .paths import Pattern
-from .policy import BoundRule, Rule
+from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
 from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
@@ -159,6 +160,8 @@ class Guard:
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
                     log.warning("%s is set for issuer %s", switch, issuer.name)
+            if issuer.introspection is not None and issuer.introspection.insecure:
+                log.warning("insecure_http is set for the introspection of %s", issuer.name)
         for where, what in self.warnings:
             log.warning("%s: %s", where, what)
 
@@ -212,6 +215,8 @@ class Guard:
                     source.due() or not source.current().keys
                 ):
                     yield from source.refresh()
+            if issuer.introspection is not None:
+                yield from issuer.introspection.warm()
 
     # --- decide ---
 
@@ -240,21 +245,34 @@ class Guard:
         known = self.verifier.recall(field[7:], bound.candidates)
         if known is None:
             return None
-        refreshing = known.issued_by.refreshing
-        if refreshing is not None and refreshing.due():
+        if known.refreshing is not None and known.refreshing.due():
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
             return None
         return Allow(token_for_request(known), bound.rule, self._forward_names, published)
 
-    def judge(self, request: Request) -> Decision | Flow[Decision]:
-        """The decision at once, or the flow that leads to it where a key must be asked for."""
+    def judge(
+        self,
+        request: Request,
+        *,
+        is_public: Callable[[], bool] | None = None,
+        access: Access | None = None,
+    ) -> Decision | Flow[Decision]:
+        """The decision at once, or the flow that leads to it where somebody must be asked.
+
+        *is_public* is asked where no rule of the user's decides: whether the view itself says that
+        it is open. *access* stands for the rule's own, where a view judges for itself.
+        """
         bound: BoundRule | None = None
         raw: str | None = None
         from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
+            if is_public is not None and bound is self.policy.closing and is_public():
+                access = "public"
+            if access is not None and bound not in (self.policy.uncovered, self.policy.metadata):
+                bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
             if bound is self.policy.metadata:
@@ -292,9 +310,8 @@ class Guard:
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             allow = self._settle(request, bound, pattern, known, from_cookie)
-            refreshing = known.issued_by.refreshing
-            if refreshing is not None and refreshing.due():
-                return _and_refresh(allow, refreshing)
+            if known.refreshing is not None and known.refreshing.due():
+                return _and_refresh(allow, known.refreshing)
             return allow
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
@@ -422,6 +439,10 @@ class Guard:
         except Exception as defect:  # a request that cannot even be refused in style
             _unexpected(defect)
             return Deny(Unavailable("internal_error"))
+
+    def is_closing(self, allow: Allow) -> bool:
+        """Whether no rule of the user's decided."""
+        return allow.rule is self.policy.closing.rule
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None

@@ -165,15 +165,15 @@ class Resource:
             self.problems.append(
                 (
                     "authorization_servers",
-                    "is missing: no issuer's iss is an https address; name the authorization "
+                    "is missing: no issuer's iss is a whole https address; name the authorization "
                     "servers where clients get their tokens",
                 )
             )
         return servers
 
     def _compare(self, servers: list[Any], issuers: Sequence[Issuer]) -> None:
-        if any(issuer.problems or issuer.issuer is None for issuer in issuers):
-            return
+        if any(one.problems or one.issuer is None or one.tenancy.are_asked_for for one in issuers):
+            return  # tokens of others may be taken, or it cannot be told
         known = _spellings(issuers)
         for server in servers:
             if server not in known:
@@ -183,7 +183,7 @@ class Resource:
 
 
 def _spellings(issuers: Iterable[Issuer]) -> list[str]:
-    return [iss for issuer in issuers if not issuer.problems for iss in issuer.spellings()]
+    return [iss for issuer in issuers if not issuer.problems for iss in issuer.spellings]
 
 
 def _words(key: object, value: object) -> Any:

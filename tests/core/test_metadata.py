@@ -145,6 +145,13 @@ def test_a_target_that_was_seen_before_leads_to_the_document_still():
     assert isinstance(guard.decide(request("/x", bearer=token())), Allow)
 
 
+@pytest.mark.parametrize("access", ["public", "optional", "protected"])
+def test_a_view_that_judges_for_itself_does_not_hide_the_document(access):
+    decision = make(True).judge(request(WELL_KNOWN), access=access)
+
+    assert decision.status == 200
+
+
 # what is given -> (place, part of the message) of every problem
 PROBLEMS = {
     "text": ("/mcp", [("", "is True, a mapping or a list of mappings; found str")]),
@@ -252,6 +259,16 @@ def test_a_resource_has_an_authorization_server():
         assert "name the authorization servers" in found[0][1]
     named = {"authorization_servers": "https://login.test"}
     assert make(named, issuers=[make_issuer(issuer=None)]).warnings == ()
+
+
+def test_tenants_that_nobody_listed_are_not_told():
+    words = {"issuer": "https://x/{tenant}", "tenants": lambda name: name == "a"}
+
+    found = problems(True, issuers=[make_issuer(**words)])
+
+    assert [where for where, _ in found] == ["protected_resource.authorization_servers"]
+    named = {"authorization_servers": ["https://x/a"]}
+    assert make(named, issuers=[make_issuer(**words)]).warnings == ()
 
 
 def test_an_issuer_that_is_wrong_itself_is_not_missed_as_a_server():

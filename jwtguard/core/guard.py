@@ -18,7 +18,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from . import challenge, refused
 from .answers import Answers
@@ -82,6 +82,8 @@ class Guard:
     - ``response_headers``: True for four protective ones, or a mapping; set where the app did not.
     - ``require_https``: "refuse" or "redirect" what comes over plain http.
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
+    - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
+      site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -105,6 +107,7 @@ class Guard:
         response_headers: Mapping[str, str] | Literal[True] = {},
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
+        protected_resource: Any = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -124,6 +127,7 @@ class Guard:
                 response_headers=response_headers,
                 require_https=require_https,
                 error_body=error_body,
+                protected_resource=protected_resource,
                 cache_size=cache_size,
                 clock=clock,
             )
@@ -291,10 +295,12 @@ class Guard:
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
                 access = "public"
-            if access is not None and bound is not self.policy.uncovered:
+            if access is not None and bound not in (self.policy.uncovered, self.policy.metadata):
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
+            if bound is self.policy.metadata:
+                return self._answers.to_metadata(request, method)
             if self._preflight != "judge" and is_preflight(request, method):
                 if self._preflight == "pass":
                     allow = self._allow(request, bound, None)

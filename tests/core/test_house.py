@@ -57,7 +57,7 @@ LAYERS = [
     {"model"},
     {"jose", "algorithms", "disguise"},
     {"keys"},
-    {"keyloader", "paths", "extractor", "browser", "refused"},
+    {"keyloader", "paths", "extractor", "browser", "refused", "freshness"},
     {"remote"},
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"verifier", "policy"},

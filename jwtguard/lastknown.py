@@ -58,7 +58,7 @@ class LastKnown:
         try:
             # A pipe in its place must not keep the process from starting.
             with open(self.path, "rb", opener=_without_waiting) as file:
-                if why := _distrust(os.fstat(file.fileno())):
+                if why := distrust(os.fstat(file.fileno())):
                     raise ValueError(why)
                 data = file.read(self._limit + 1)
         except FileNotFoundError:
@@ -80,7 +80,7 @@ class LastKnown:
 
     def _write(self, origin: Origin, fetched_at: float, body: bytes) -> None:
         try:
-            if _is_foreign(self.path):
+            if os.path.lexists(self.path) and is_foreign(self.path.lstat()):
                 # Such as the service's, where root runs a command: the service could not read ours.
                 self._failed(origin, "it belongs to another user")
                 return
@@ -112,21 +112,20 @@ def _without_waiting(path: str, flags: int) -> int:
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def _distrust(status: os.stat_result) -> str | None:
+def distrust(status: os.stat_result) -> str | None:
+    """Why a file is not believed."""
     if not stat.S_ISREG(status.st_mode):
         return "it is no regular file"
-    if status.st_uid not in (0, os.geteuid()):
+    if is_foreign(status):
         return "it belongs to another user"
     if status.st_mode & _OTHERS:
         return "others may write it"
     return None
 
 
-def _is_foreign(path: Path) -> bool:
-    try:
-        return path.lstat().st_uid not in (0, os.geteuid())
-    except FileNotFoundError:
-        return False
+def is_foreign(status: os.stat_result) -> bool:
+    """Whether a file is neither ours nor root's."""
+    return status.st_uid not in (0, os.geteuid())
 
 
 def is_open_to_others(path: Path) -> bool:

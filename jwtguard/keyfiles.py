@@ -18,7 +18,7 @@ from typing import Self, Unpack
 from .core import keyloader, keys, remote
 from .core.errors import FetchError, Problem
 from .core.keys import KeySet, Loaded
-from .core.remote import RemoteWords
+from .core.remote import TENANT, RemoteWords
 from .lastknown import LastKnown, Origin
 
 log = logging.getLogger("jwtguard.keys")
@@ -200,7 +200,7 @@ class _KeptInFile(remote.RemoteKeys):
             return
         self._last_known = LastKnown(self.cache_file, int(self.max_bytes), self._clock)
         try:
-            kept = self._last_known.read(self._origin())
+            kept = self._last_known.read(self.origin)
             if kept is None:
                 return
             age = self._clock() - kept.fetched_at
@@ -213,7 +213,9 @@ class _KeptInFile(remote.RemoteKeys):
         else:
             log.info("%s: begun with the keys of %.0f s ago", self.url, age)
 
-    def _origin(self) -> Origin:
+    @property
+    def origin(self) -> Origin:
+        """Whose keys the file holds."""
         return Origin(self.url)
 
     def _accepted(self, fetched_at: float, body: bytes | None) -> None:
@@ -222,7 +224,7 @@ class _KeptInFile(remote.RemoteKeys):
         if body is not None:
             self._body = body
         if self._body is not None:
-            self._last_known.write(self._origin(), fetched_at, self._body)
+            self._last_known.write(self.origin, fetched_at, self._body)
 
 
 class RemoteKeys(_KeptInFile):
@@ -256,18 +258,21 @@ class Discovery(_KeptInFile, remote.Discovery):
     def of(self, issuer: str | None) -> Iterable[Problem]:
         """Told by the `Issuer` whose keys these are."""
         problems = list(super().of(issuer))
-        if not problems:
+        if not problems and isinstance(issuer, str) and TENANT not in issuer:
             self._begin()
         return problems
 
-    def _origin(self) -> Origin:
+    @property
+    def origin(self) -> Origin:
+        """Whose keys the file holds."""
         return Origin(self.url, self.issuer)
 
-    def _made_again(self, issuer: str) -> Self:
-        """The same words; the file is one beside this one's."""
-        url, words = self._given
-        file = self.cache_file
-        if file is not None:
+    def for_tenant(self, issuer: str, tenant: str) -> Self:
+        """The same for one tenant of a template, with keys and a file of its own."""
+        source = super().for_tenant(issuer, tenant)
+        if self.cache_file is not None:
             digest = sha256(issuer.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            file = file.with_name(f"{file.stem}-{digest}{file.suffix}")
-        return type(self)(url, cache_file=file, **words)
+            file = self.cache_file
+            source._keep_in(file.with_name(f"{file.stem}-{digest}{file.suffix}"))
+            source._begin()
+        return source

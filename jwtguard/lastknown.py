@@ -84,12 +84,28 @@ class LastKnown:
                 # Such as the service's, where root runs a command: the service could not read ours.
                 self._failed(origin, "it belongs to another user")
                 return
-            if not self._is_newer(origin, fetched_at):
-                _replace(self.path, _text(origin, fetched_at, body))
+            self._replace(origin, fetched_at, body)
         except OSError as error:
             self._failed(origin, error.strerror or type(error).__name__)
         else:
             self._failing = False
+
+    def _replace(self, origin: Origin, fetched_at: float, body: bytes) -> None:
+        """Put a new file in place of the old one, whole or not at all. Raises OSError."""
+        path = self.path
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_text(origin, fetched_at, body))
+                file.flush()
+                os.fsync(descriptor)  # a power cut is followed by a restart
+            if self._is_newer(origin, fetched_at):  # asked last: writing takes time
+                os.unlink(name)
+            else:
+                os.replace(name, path)
+        except OSError:
+            os.unlink(name)
+            raise
 
     def _is_newer(self, origin: Origin, fetched_at: float) -> bool:
         """Whether somebody has written a newer answer meanwhile."""
@@ -155,17 +171,3 @@ def _text(origin: Origin, fetched_at: float, body: bytes) -> bytes:
     # The set is JSON already: it was read before it came here.
     frame = json.dumps({**origin._asdict(), "fetched_at": fetched_at})
     return frame[:-1].encode() + b', "jwks": ' + body + b"}\n"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a new file in place of the old one, whole or not at all. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)  # a power cut is followed by a restart
-        os.replace(name, path)
-    except OSError:
-        os.unlink(name)
-        raise

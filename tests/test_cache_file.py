@@ -189,6 +189,7 @@ def test_a_key_that_the_newest_set_lacks_is_gone_after_a_restart(path, clock, id
     wait_until_kept(path, clock.now)
 
     guard = Guard([idp.trusted(keys=remote(path, clock))], clock=clock)
+
     def down(wish):
         raise DOWN
 
@@ -460,10 +461,10 @@ from jwtguard import RemoteKeys, drive
 from jwtguard.core import Fetched
 path, number, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 body = json.dumps({"keys": [json.loads(sys.argv[4])], "by": number, "pad": "x" * 20_000}).encode()
-now = [1_800_000_000.0 + int(number)]
-source = RemoteKeys("https://issuer.test/jwks", cache_file=path, clock=lambda: now[0])
+now = [1_800_000_000.0]
+source = RemoteKeys("https://issuer.test/jwks", cache_file=path, cooldown=0.5, clock=lambda: now[0])
 for _ in range(times):
-    now[0] += 100
+    now[0] += 1
     drive.run(source.refresh(), lambda wish: Fetched(200, {}, body))
 """
 
@@ -480,7 +481,6 @@ def test_a_process_that_ends_after_its_fetch_has_written_it(path):
 
 
 def test_processes_may_share_a_file_and_nobody_reads_half_of_it(path, clock):
-    clock.now = START + 10_000
     reader, reads = LastKnown(path, 1_048_576, clock), 0
     processes = [life(path, number, 40) for number in range(3)]
     while any(process.poll() is None for process in processes):
@@ -488,7 +488,7 @@ def test_processes_may_share_a_file_and_nobody_reads_half_of_it(path, clock):
             reads += 1
     assert [process.wait(20) for process in processes] == [0, 0, 0]
     assert reads > 0
-    assert kept(path)["fetched_at"] >= START + 4000
+    assert reader.read(Origin(URL)).document["keys"] == [KEY]
     assert [file.name for file in path.parent.iterdir()] == ["keys.json"]
 
 
@@ -518,20 +518,54 @@ def test_a_discovery_takes_no_keys_of_another_issuer(path, clock, idp, caplog):
     assert not remote(path, clock).current().keys
 
 
-def test_a_discovery_made_again_keeps_its_keys_in_a_file_of_its_own(path, clock, idp):
-    first, _ = discovery(path, clock)
-    names = set()
-    for issuer in ("https://a.test/", "https://b.test/"):
-        made = first.for_issuer(issuer)
-        document = Fetched(200, {}, json.dumps({"issuer": issuer, "jwks_uri": URL}).encode())
-        ask(made, document, answer(idp.jwks()))
-        wait_until_kept(made.cache_file, START)
-        names.add(made.cache_file.name)
-        assert first.for_issuer(issuer).current().keys
+TEMPLATE = "https://issuer.test/{tenant}/v2.0"
+
+
+def tenants(path, clock, **words):
+    source = Discovery(cache_file=path, clock=clock, jitter=lambda: 0.0)
+    words = {"tenants": ["a", "b"], "audience": None, "algorithms": ["ES256"]} | words
+    return Issuer(TEMPLATE, keys=source, **words)
+
+
+@pytest.mark.parametrize("allowed", [["a", "b"], lambda name: True], ids=["listed", "asked"])
+def test_each_tenant_of_a_template_has_a_file_of_its_own(path, clock, idp, allowed):
+    issuer = tenants(path, clock, tenants=allowed)
+    others = FakeIssuer(ISSUER, algorithm="ES256", clock=clock)
+    for tenant, fake in (("a", idp), ("b", others)):
+        iss = TEMPLATE.replace("{tenant}", tenant)
+        document = Fetched(200, {}, json.dumps({"issuer": iss, "jwks_uri": URL}).encode())
+        source = issuer.source_of(tenant)
+        ask(source, document, answer(fake.jwks()))
+        wait_until_kept(source.cache_file, START)
+        assert kept(source.cache_file)["issuer"] == iss
+    names = {file.name for file in path.parent.iterdir()}
     assert len(names) == 2
-    assert {file.name for file in path.parent.iterdir()} == names
     assert all(name.startswith("keys-") and name.endswith(".json") for name in names)
-    assert Discovery().for_issuer(ISSUER).cache_file is None
+
+    again = tenants(path, clock, tenants=allowed)
+    for tenant, fake in (("a", idp), ("b", others)):
+        [key] = again.source_of(tenant).current().keys
+        assert key.kid == fake.jwks()["keys"][0]["kid"]
+
+
+def test_the_template_itself_has_no_file(path, clock, caplog):
+    path.write_bytes(b"x")
+    tenants(path, clock)
+    assert said(caplog) == []
+
+
+def test_warnings_of_tenants_have_the_place_of_their_template(tmp_path):
+    issuer = {
+        "issuer": TEMPLATE,
+        "tenants": ["a", "b"],
+        "audience": False,
+        "algorithms": ["ES256"],
+        "discovery": True,
+        "remote": {"cache_file": str(tmp_path / "none" / "keys.json")},
+    }
+    warnings = config.from_mapping({"issuer": [issuer]}).warnings
+    places = {where for where, what in warnings if "is no directory" in what}
+    assert places == {"issuer[0].remote.cache_file"}
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -573,6 +607,19 @@ def test_two_issuers_with_one_file_are_warned_about(tmp_path):
     assert (
         what == f"{file} is another issuer's too, and keeps the keys of one; name a file for each"
     )
+
+
+def test_two_issuers_with_one_address_may_share_its_file(tmp_path):
+    issuers = [
+        Issuer(
+            f"https://{name}.test",
+            audience=None,
+            algorithms=["ES256"],
+            keys=RemoteKeys(URL, cache_file=tmp_path / "keys.json"),
+        )
+        for name in "ab"
+    ]
+    assert config.key_file_warnings(Guard(issuers)) == []
 
 
 def test_a_problem_of_another_word_leaves_the_file_unread(path, clock, caplog):

@@ -22,6 +22,7 @@ from typing import Literal
 from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
+from .candidates import Candidates
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -36,7 +37,7 @@ from .errors import (
     Unavailable,
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
-from .issuer import Candidates, Issuer
+from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import (
     NOTHING,
@@ -134,10 +135,10 @@ class Guard:
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
         self._forward_names = setup.forward_names
-        self._origins = setup.origins
+        self.origins = setup.origins
         self._user_name = setup.user_name
         self._variables: Variables = variables
-        self._preflight = preflight
+        self.preflight: Preflight = preflight
         self.verifier = Verifier(cache_size, clock)
         self._announce()
 
@@ -155,6 +156,8 @@ class Guard:
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
                     log.warning("%s is set for issuer %s", switch, issuer.name)
+            if issuer.introspection is not None and issuer.introspection.insecure:
+                log.warning("insecure_http is set for the introspection of %s", issuer.name)
         for where, what in self.warnings:
             log.warning("%s: %s", where, what)
 
@@ -208,6 +211,8 @@ class Guard:
                     source.due() or not source.current().keys
                 ):
                     yield from source.refresh()
+            if issuer.introspection is not None:
+                yield from issuer.introspection.warm()
 
     # --- decide ---
 
@@ -236,8 +241,7 @@ class Guard:
         known = self.verifier.recall(field[7:], bound.candidates)
         if known is None:
             return None
-        refreshing = known.issued_by.refreshing
-        if refreshing is not None and refreshing.due():
+        if known.refreshing is not None and known.refreshing.due():
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -253,8 +257,8 @@ class Guard:
             bound, pattern, method = self.policy.route(request)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
-            if self._preflight != "judge" and is_preflight(request, method):
-                if self._preflight == "pass":
+            if self.preflight != "judge" and is_preflight(request, method):
+                if self.preflight == "pass":
                     allow = self._allow(request, bound, None)
                     allow.rule = None
                     return allow
@@ -286,9 +290,8 @@ class Guard:
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             allow = self._settle(request, bound, pattern, known, from_cookie)
-            refreshing = known.issued_by.refreshing
-            if refreshing is not None and refreshing.due():
-                return _and_refresh(allow, refreshing)
+            if known.refreshing is not None and known.refreshing.due():
+                return _and_refresh(allow, known.refreshing)
             return allow
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
@@ -322,7 +325,7 @@ class Guard:
             self._report(error, request, "-", bound, None, logging.DEBUG)
             return None
         if raw is not None and bound.access != "optional":
-            check_same_site(request, method, self._origins)
+            check_same_site(request, method, self.origins)
         return raw
 
     def _settle(
@@ -336,7 +339,7 @@ class Guard:
         """A good token meets the rule's requirement."""
         if from_cookie and bound.access == "optional":
             # Only now: a bad cookie is nobody's there, whoever sent it.
-            check_same_site(request, request.method.upper(), self._origins)
+            check_same_site(request, request.method.upper(), self.origins)
         token = token_for_request(known)
         requirement = bound.requirement
         if requirement is not None:

@@ -955,29 +955,6 @@ def test_discovery_needs_an_issuer():
     assert "issuers[0].issuer" in problems(Discovery(), issuer=7)
 
 
-def test_a_discovery_is_made_again_for_another_issuer():
-    first = discovery(cooldown=7, max_bytes=5000)
-    issuer(first)
-    second = first.for_issuer("https://second.test")
-    assert (second.url, second.issuer) == (
-        "https://second.test/.well-known/openid-configuration",
-        "https://second.test",
-    )
-    assert (second.cooldown, second.max_bytes, second.problems) == (7, 5000, ())
-    document = Fetched(200, {}, json.dumps({"issuer": ISSUER, "jwks_uri": URL}).encode())
-    run(first.refresh(), document, answer())
-    assert len(first.current()) == 1
-    assert len(second.current()) == 0
-    assert type(second) is type(first)
-    given = discovery(DOCUMENT).for_issuer("https://second.test")
-    assert (given.url, given.issuer) == (DOCUMENT, "https://second.test")
-
-
-def test_what_is_wrong_with_a_discovery_made_again_is_among_its_problems():
-    assert [where for where, _ in discovery().for_issuer("http://second.test").problems] == ["keys"]
-    assert [where for where, _ in discovery(timeout=0).for_issuer(ISSUER).problems] == ["timeout"]
-
-
 def test_the_words_of_every_fetched_source_are_those_of_remote_keys():
     own = set(inspect.signature(core_remote.RemoteKeys).parameters) - {"jwks_uri"}
     assert own == set(core_remote.RemoteWords.__annotations__)
@@ -1092,10 +1069,8 @@ def test_where_every_source_is_down_the_answer_is_503():
     assert (decision.status, decision.error.reason) == (503, "keys_unavailable")
 
 
-@pytest.mark.parametrize("iss", ["https://x.test/{tenant}/v2.0", "https://x.test/?a=1"])
-def test_no_address_is_made_of_a_template_or_a_query(iss):
-    tenants = ["a"] if "{" in iss else []
-    found = issuer(Discovery(), issuer=iss, tenants=tenants).problems
+def test_no_address_is_made_of_a_query():
+    found = issuer(Discovery(), issuer="https://x.test/?a=1").problems
     assert [(w, t) for w, t in found if "use RemoteKeys" in t]
 
 

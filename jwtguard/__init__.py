@@ -4,7 +4,7 @@ guard = Guard(issuers=[Issuer(…)], rules=[Rule("/health", access="public")])
 app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
 """
 
-from . import asgi, errors, wsgi
+from . import asgi, errors, presets, wsgi
 from .config import from_mapping, from_toml
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
 from .core.introspection import Introspection
@@ -38,5 +38,6 @@ __all__ = [
     "errors",
     "from_mapping",
     "from_toml",
+    "presets",
     "wsgi",
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import drive
 from .core.errors import JWTGuardError
-from .core.model import Allow, Deny, Pairs, Request
+from .core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from .guard import Guard
 from .interface import expect, refuse_own_prefix, wrong_door
 from .transport import for_loops
@@ -63,27 +63,36 @@ class GuardMiddleware:
             # The ASGI specification asks for an exception where a type is not understood.
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
-        allow = None
-        if kind == "http":
-            path, raw_path = _target(scope)
-            fields = [value for name, value in scope["headers"] if name == b"authorization"]
-            if len(fields) == 1:
-                field = fields[0].decode("latin-1")
-                allow = guard.recall(scope["method"], path, raw_path, field)
-        if allow is None:
-            decision = guard.judge(ScopeRequest(scope))
-            if not isinstance(decision, (Allow, Deny)):
-                decision = await drive.arun(decision, *self._exchanges)
-            if isinstance(decision, Deny):
-                if kind == "http":
-                    return await _respond(decision, send, "http.response")
-                return await _refuse_handshake(decision, scope, receive, send)
-            allow = decision
+        decision = decide(scope, guard)
+        if not isinstance(decision, (Allow, Deny)):
+            decision = await drive.arun(decision, *self._exchanges)
+        if isinstance(decision, Deny):
+            if kind == "http":
+                return await _respond(decision, send, "http.response")
+            return await _refuse_handshake(decision, scope, receive, send)
         if guard.response_headers:
             send = _completing(send, guard.response_headers)
-        if allow.subprotocol is not None:
-            send = _choosing(send, allow.subprotocol)
-        return await self.app(_published(scope, allow, guard), receive, send)
+        if decision.subprotocol is not None:
+            send = _choosing(send, decision.subprotocol)
+        return await self.app(published(scope, decision, guard), receive, send)
+
+
+def decide(
+    scope: Scope, guard: Guard, is_public: Callable[[], bool] | None = None
+) -> Decision | Flow[Decision]:
+    """Allow or Deny the request of *scope*, or the flow that leads there.
+
+    *is_public* as in `Guard.judge`.
+    """
+    if scope["type"] == "http":
+        path, raw_path = _target(scope)
+        fields = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(fields) == 1:
+            field = fields[0].decode("latin-1")
+            allow = guard.recall(scope["method"], path, raw_path, field)
+            if allow is not None and (is_public is None or not guard.is_closing(allow)):
+                return allow
+    return guard.judge(ScopeRequest(scope), is_public=is_public)
 
 
 class ScopeHeaders:
@@ -197,7 +206,8 @@ def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
+def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
+    """A copy of the scope, as the app may see it where *allow* was decided."""
     token = allow.token
     headers, variables, _ = allow.published
     scope: dict[str, Any] = dict(given)

@@ -31,6 +31,7 @@ from .core.wording import as_list, did_you_mean, one_of
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, KeyFile, PublicKey, RemoteKeys, Secret
 from .lastknown import Origin, is_open_to_others
+from .presets import PROVIDERS, expand, find
 
 Place = str
 Target = Guard | Mapping[str, Any] | str | os.PathLike[str]
@@ -161,7 +162,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     _TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
-    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection"),
+    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     _REMOTE: REMOTE_KEYS,
     _INTROSPECTION: INTROSPECTION_KEYS,
     _RULE: RULE_KEYS,
@@ -169,6 +170,13 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
 _SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 
 _IN_CODE = "is code, which a file cannot hold; make the Guard in Python for it"
+
+# The places that presets have, and whose they are.
+_PLACES: Mapping[str, list[str]] = {
+    place: [name for name, provider in PROVIDERS.items() if place in provider.places]
+    for provider in PROVIDERS.values()
+    for place in provider.places
+}
 
 # Words that somebody may well write, and what to write instead.
 _ELSEWHERE: Mapping[tuple[str, str], str] = {
@@ -178,6 +186,11 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
     (_ISSUER, "keys"): f"is written by where the keys are: {_SOURCE_LIST}",
     (_ISSUER, "insecure_short_keys"): "stands with the key it is for, as in "
     'secret = { value = "…", insecure_short_keys = true }',
+    **{
+        (_ISSUER, place): f"belongs to preset = {' or '.join(map(repr, names))}"
+        for place, names in _PLACES.items()
+        if place not in GUARD_KEYS  # realm: most likely it is the guard's
+    },
 }
 
 _SECRETS = frozenset({"client_secret", "private_key"})
@@ -278,6 +291,12 @@ class _Reading:
     def _say(self, place: Place, what: str) -> None:
         self.problems.append((place, what))
 
+    def _say_of(self, place: Place, problems: Iterable[Problem]) -> None:
+        """Say what nobody has said yet of the words of a table."""
+        for word, what in problems:
+            if not self._is_said(f"{place}.{word}"):
+                self._say(f"{place}.{word}", what)
+
     def _tables(
         self, kind: str, mapping: Mapping[str, Any], prefix: str = ""
     ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
@@ -354,6 +373,11 @@ class _Reading:
         return None
 
     def _issuer(self, place: Place, table: Mapping[str, Any], base: Path) -> None:
+        if "preset" in table:
+            expanded = self._expanded(place, table)
+            if expanded is None:
+                return
+            table = expanded
         words = self._words(_ISSUER, place, table)
         if "audience" not in table:
             self._say(
@@ -412,6 +436,24 @@ class _Reading:
         self.issuers.append(issuer)
         self.places["issuers"].append(place)
         self.sources.append(places)
+
+    def _expanded(self, place: Place, table: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The table with what its preset says; None where there is no such preset."""
+        given = {
+            word: self._resolved(f"{place}.{word}", value)
+            if word == "preset" or word in _PLACES
+            else value
+            for word, value in table.items()
+        }
+        try:
+            provider = find(given.pop("preset"))
+        except ConfigurationError as error:
+            self._say_of(place, error.problems)
+            return None
+        own_keys = bool(table.keys() & {*FETCHED, *KEY_SOURCES, "keys"})
+        words, problems = expand(provider, given, own_keys=own_keys)
+        self._say_of(place, problems)
+        return words
 
     def _fetched(
         self, kind: str, place: Place, table: Mapping[str, Any], base: Path

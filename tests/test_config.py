@@ -78,6 +78,7 @@ WORDS = [
     ("issuer", "leeway", 0, 0),
     ("issuer", "max_age", 60, 60),
     ("issuer", "roles", ["/realm/roles"], ("/realm/roles",)),
+    ("issuer", "require", {"token_use": "access"}, {"token_use": "access"}),
     ("issuer", "any_iss", True, True),
     ("rule", "path", ["/a", "/b/**"], ["/a", "/b/**"]),
     ("rule", "access", "optional", "optional"),

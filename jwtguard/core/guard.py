@@ -16,7 +16,7 @@ for makes it return a flow.
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from . import challenge, refused
@@ -52,7 +52,7 @@ from .model import (
     Request,
 )
 from .paths import Pattern
-from .policy import BoundRule, Rule
+from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
 from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
@@ -248,13 +248,27 @@ class Guard:
             return None
         return Allow(token_for_request(known), bound.rule, self._forward_names, published)
 
-    def judge(self, request: Request) -> Decision | Flow[Decision]:
-        """The decision at once, or the flow that leads to it where a key must be asked for."""
+    def judge(
+        self,
+        request: Request,
+        *,
+        is_public: Callable[[], bool] | None = None,
+        access: Access | None = None,
+    ) -> Decision | Flow[Decision]:
+        """The decision at once, or the flow that leads to it where somebody must be asked.
+
+        *is_public* is asked where no rule of the user's decides: whether the view itself says that
+        it is open. *access* stands for the rule's own, where a view judges for itself.
+        """
         bound: BoundRule | None = None
         raw: str | None = None
         from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
+            if is_public is not None and bound is self.policy.closing and is_public():
+                access = "public"
+            if access is not None and bound is not self.policy.uncovered:
+                bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
             if self.preflight != "judge" and is_preflight(request, method):
@@ -419,6 +433,10 @@ class Guard:
         except Exception as defect:  # a request that cannot even be refused in style
             _unexpected(defect)
             return Deny(Unavailable("internal_error"))
+
+    def is_closing(self, allow: Allow) -> bool:
+        """Whether no rule of the user's decided."""
+        return allow.rule is self.policy.closing.rule
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None

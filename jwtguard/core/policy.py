@@ -1,6 +1,7 @@
 """Rules: which paths and methods, which credentials, issuers and requirements."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, Literal
 
 from .candidates import Candidates
@@ -18,6 +19,7 @@ def is_https_word(value: object) -> bool:
     return value is False or (isinstance(value, str) and value in HTTPS)
 
 
+Access = Literal["protected", "optional", "public"]
 ACCESS = ("protected", "optional", "public")
 HTTPS = (False, "refuse", "redirect")
 
@@ -170,6 +172,7 @@ class BoundRule:
         "removed",
         "requirement",
         "rule",
+        "variants",
     )
 
     def __init__(
@@ -207,6 +210,18 @@ class BoundRule:
             and not https
             and rule.requirement.is_static
         )
+        self.variants: dict[Access, BoundRule] = {}
+
+    def with_access(self, access: Access) -> "BoundRule":
+        """The same rule with another ``access``, where code and not the rule says what it is."""
+        if access == self.access:
+            return self
+        variant = self.variants.get(access)
+        if variant is None:
+            variant = copy(self)
+            variant.access = access
+            self.variants[access] = variant
+        return variant
 
 
 class Entry:

@@ -154,10 +154,8 @@ def _named(error: BaseException) -> str:
 
 
 def _found(error: BaseException) -> str | None:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return getattr(error, "verify_message", None)
-    if isinstance(error, ssl.SSLError):
-        return error.reason
+    if isinstance(error, ssl.SSLError):  # only OpenSSL's own have these
+        return getattr(error, "verify_message", None) or getattr(error, "reason", None)
     if isinstance(error, socket.gaierror):
         return error.strerror
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errorcode:

@@ -960,6 +960,16 @@ def test_the_words_of_every_fetched_source_are_those_of_remote_keys():
     assert own == set(core_remote.RemoteWords.__annotations__)
 
 
+def test_the_address_of_a_templates_documents_is_a_template_too():
+    words = {"issuer": "https://x.test/{tenant}", "tenants": ["a"]}
+    [(where, what)] = issuer(Discovery("https://x.test/document"), **words).problems
+    assert where == "keys.url"
+    assert "put {tenant} into the address" in what
+    template = issuer(Discovery("https://x.test/{tenant}/document"), **words)
+    assert template.problems == []
+    assert template.source_of("a").url == "https://x.test/a/document"
+
+
 def test_a_discovery_is_one_issuers():
     shared = Discovery()
     first, again = issuer(shared), issuer(shared)

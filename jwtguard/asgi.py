@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import drive
+from . import drive, lifetime
 from .core.errors import JWTGuardError
 from .core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from .guard import Guard
@@ -30,6 +30,9 @@ class GuardMiddleware:
 
     The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
     jwtguard alone, or by *fetch*, ``async Fetch -> Fetched``, which raises `errors.FetchError`.
+
+    WebSockets and server-sent events end *expiry_grace* seconds after their token does; with None
+    they go on for as long as they like.
     """
 
     def __init__(
@@ -39,12 +42,16 @@ class GuardMiddleware:
         *,
         client: "Client | None" = None,
         fetch: drive.FetchAsync | None = None,
+        expiry_grace: float | None = 0.0,
     ) -> None:
         expect(app, guard, "asgi")
         refuse_own_prefix(app)
         self.app = app
         self.guard = guard
         self._exchanges = for_loops(guard, client, fetch)
+        self._watch = (
+            None if expiry_grace is None else lifetime.Watch(guard, self._exchanges, expiry_grace)
+        )
         # Servers ask whether `app.__call__` is a coroutine function, and then call the class's:
         # that one is not, so that it can say at once that a WSGI server is calling.
         vars(self)["__call__"] = self._connection
@@ -74,7 +81,11 @@ class GuardMiddleware:
             send = _completing(send, guard.response_headers)
         if decision.subprotocol is not None:
             send = _choosing(send, decision.subprotocol)
-        return await self.app(published(scope, decision, guard), receive, send)
+        seen = published(scope, decision, guard)
+        if decision.token is None or self._watch is None:
+            return await self.app(seen, receive, send)
+        run = lifetime.http if kind == "http" else lifetime.websocket
+        return await run(self.app, seen, receive, send, self._watch, decision.token)
 
 
 def decide(

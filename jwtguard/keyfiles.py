@@ -189,7 +189,7 @@ class _KeptInFile(remote.RemoteKeys):
         if file is None:
             return
         if isinstance(file, str | os.PathLike) and str(file) and "\0" not in str(file):
-            self.cache_file = Path(file)
+            self.cache_file = Path(file).absolute()  # a service may change its directory
         else:
             problem = ("cache_file", f"is the name of a file; found {file!r}")
             self.problems = (*self.problems, problem)

@@ -590,6 +590,17 @@ def test_in_a_file_it_is_relative_to_the_file(tmp_path):
         assert source.cache_file == tmp_path / "keys.json"
 
 
+def test_the_file_stays_where_it_is_when_the_process_goes_elsewhere(
+    tmp_path, clock, idp, monkeypatch
+):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    source = remote("keys.json", clock)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ask(source, answer(idp.jwks()))
+    wait_until_kept(tmp_path / "keys.json", START)
+
+
 def test_two_issuers_with_one_file_are_warned_about(tmp_path):
     file = tmp_path / "keys.json"
     issuers = [

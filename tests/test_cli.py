@@ -357,6 +357,18 @@ PREFLIGHT = (
 )
 
 
+def test_explain_tells_of_metadata_that_no_rule_decides(run, folder):
+    words = 'public_url = "https://api.example.com"\nprotected_resource = true\n'
+    (folder / "metadata.toml").write_text(words + TOML)
+
+    code, out, _ = run("explain", "metadata.toml", "GET", "/.well-known/oauth-protected-resource")
+
+    assert code == 1
+    assert "rule          none is asked" in out
+    assert "answer        200" in out
+    assert "verdict       deny 200 metadata" in out
+
+
 def test_explain_hints_at_preflights_that_are_judged(run):
     report = explain(run, *PREFLIGHT)
 

@@ -113,7 +113,9 @@ def _header(text: str) -> tuple[str, str]:
 def _reason(decision: Decision) -> str | None:
     if isinstance(decision, Allow):
         return None
-    return "preflight" if decision.error is None else decision.error.reason
+    if decision.error is None:
+        return "preflight" if decision.status == 204 else "metadata"
+    return decision.error.reason
 
 
 def _rule(guard: Guard, request: Request) -> str | None:
@@ -139,6 +141,10 @@ def _steps(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]
     if is_preflight(request, method) and (error is None and _rule_of(decision) is None):
         word = "let through" if isinstance(decision, Allow) else "answered"
         yield Step("preflight", f"a CORS preflight is {word} without a token")
+        yield from _answer(decision)
+        return
+    if bound is guard.policy.metadata:
+        yield Step("rule", "none is asked: here are facts for clients (protected_resource)")
         yield from _answer(decision)
         return
     yield from _passed_over(guard, request, bound)

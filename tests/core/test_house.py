@@ -64,6 +64,7 @@ LAYERS = [
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"candidates"},
     {"verifier", "policy"},
+    {"metadata"},
     {"setup"},
     {"answers"},
     {"guard"},

@@ -355,6 +355,10 @@ BAD_REMOTE = [
     ({"jwks_uri": JWKS, "remote": {"audience": "x"}}, ".remote.audience", "is a key of [[issuer]]"),
     ({"jwks_uri": JWKS, "remote": {"cooldown": "30"}}, ".remote.cooldown", "seconds above 0"),
     ({"discovery": True, "remote": {"max_bytes": 0}}, ".remote.max_bytes", "bytes above 0"),
+    ({"jwks_uri": JWKS, "remote": {"min_fresh": 9, "max_fresh": 8}}, ".remote.min_fresh",
+     "is 9, more than max_fresh, 8"),
+    ({"jwks_uri": JWKS, "remote": {"cache_file": ""}}, ".remote.cache_file", "name of a file"),
+    ({"discovery": True, "remote": {"cache_file": 5}}, ".remote.cache_file", "name of a file"),
     ({"jwks_uri": JWKS, "remote": {"insecure_http": "no"}}, ".remote.insecure_http",
      "true or false"),
     ({"jwks_uri": JWKS, "remote": {"timeout": {"env": "TEST_UNSET"}}}, ".remote.timeout",
@@ -406,7 +410,7 @@ def test_fetched_keys_are_an_address_or_found_by_discovery(monkeypatch, words, k
 def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
     words = {
         "cooldown": 10, "min_fresh": 20, "max_fresh": 300, "max_stale": 4000.5, "timeout": 2,
-        "max_bytes": 10_000, "insecure_http": True,
+        "max_bytes": 10_000, "insecure_http": True, "cache_file": "kept.json",
     }  # fmt: skip
     assert words.keys() == set(config.REMOTE_KEYS)
     lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
@@ -419,7 +423,7 @@ def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
     source = config.from_toml(file).issuers[0].source
     was = {name: getattr(source, name, None) for name in words} | {"insecure_http": source.insecure}
 
-    assert was == words
+    assert was == words | {"cache_file": tmp_path / "kept.json"}
 
 
 def test_an_unset_variable_is_one_problem_and_not_two():

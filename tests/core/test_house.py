@@ -58,7 +58,7 @@ LAYERS = [
     {"model"},
     {"jose", "algorithms", "disguise"},
     {"keys"},
-    {"keyloader", "paths", "extractor", "browser", "refused"},
+    {"keyloader", "paths", "extractor", "browser", "refused", "freshness"},
     {"remote", "client_auth"},
     {"tenants", "introspection"},
     {"issuer", "cache", "publish", "requirement", "challenge"},

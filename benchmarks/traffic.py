@@ -6,12 +6,13 @@ looked up once knows its hash, and a cache would look faster than it is.
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jwtguard import Guard, Issuer, JWKSet, Rule, Secret
+from jwtguard.core.keyloader import AnyKeys
 from jwtguard.testing import private_key, public_jwk, sign
 
 ISSUER = "https://login.example.com/"
@@ -155,25 +156,43 @@ class Signer:
         )
         return pem
 
-    def guard(self, rules: Sequence[Rule] | None = None, cache_size: int = 4096) -> Guard:
-        """A guard that trusts these tokens."""
-        secret = isinstance(self.key, bytes)
-        keys = Secret(self.key) if secret else JWKSet({"keys": [public_jwk(self.key, kid="k1")]})
-        issuer = Issuer(ISSUER, audience=AUDIENCE, algorithms=[self.algorithm], keys=keys)
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """The key as its issuer publishes it."""
+        return {"keys": [public_jwk(self.key, kid="k1")]}
+
+    def guard(
+        self,
+        rules: Sequence[Rule] | None = None,
+        cache_size: int = 4096,
+        keys: AnyKeys | None = None,
+        issuers: Iterable[str] = (ISSUER,),
+    ) -> Guard:
+        """A guard that trusts these tokens, of all *issuers* alike; *keys* where not at hand."""
+        if keys is None:
+            keys = Secret(self.key) if isinstance(self.key, bytes) else JWKSet(self.jwks)
+        words: dict[str, Any] = {
+            "audience": AUDIENCE,
+            "algorithms": [self.algorithm],
+            "keys": keys,
+        }
         return Guard(
-            [issuer],
+            [Issuer(issuer, **words) for issuer in issuers],
             _rules() if rules is None else rules,
             forward={"X-User-Id": "sub"},
             cache_size=cache_size,
         )
 
-    def tokens(self, count: int) -> list[bytes]:
-        """*count* valid tokens, all different."""
-        return [self._token(next(self._number)) for _ in range(count)]
+    def tokens(self, count: int, issuers: Sequence[str] = (ISSUER,)) -> list[bytes]:
+        """*count* valid tokens, all different, of the *issuers* in turn."""
+        return [
+            self._token(next(self._number), issuer)
+            for issuer in itertools.islice(itertools.cycle(issuers), count)
+        ]
 
-    def _token(self, number: int) -> bytes:
+    def _token(self, number: int, issuer: str) -> bytes:
         claims = {
-            "iss": ISSUER,
+            "iss": issuer,
             "aud": AUDIENCE,
             "sub": f"user-{number}",
             "iat": self._now,

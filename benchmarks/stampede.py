@@ -1,0 +1,125 @@
+"""A cold start under load: many requests at once while no key is known.
+
+Run `measure` in a process of its own: only its first exchange loads the HTTP client.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from jwtguard import asgi, wsgi
+
+from . import traffic
+from .provider import Provider
+from .traffic import Signer
+
+DELAY = 0.2  # seconds that the provider takes
+THREADS = 32
+TICK = 0.001  # seconds that the ticker sleeps: no gap is shorter
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one stampede took; times in milliseconds. ``gap``: the longest that the loop was away
+    from its other tasks; None where there is no loop."""
+
+    door: str
+    what: str
+    fetches: int
+    gap: float | None
+    slowest: float  # request
+
+
+def measure(requests: int) -> list[Row]:
+    """A row for each kind of stampede, of that many requests."""
+    signer = Signer("RS256")
+    tokens = signer.tokens(requests)
+    same = tokens[:1] * requests
+
+    def cold(door: Callable[..., tuple[float | None, float]], which: list[bytes]) -> Any:
+        with Provider(signer.jwks, DELAY) as provider:
+            found = door(signer.guard(keys=provider.keys()), which)
+            return provider.asked, *found
+
+    return [
+        Row("ASGI", "first of process", *cold(_asgi, tokens)),
+        Row("ASGI", "distinct tokens", *cold(_asgi, tokens)),
+        Row("ASGI", "the same token", *cold(_asgi, same)),
+        Row("ASGI", "keys known", 0, *_asgi(signer.guard(), tokens)),
+        Row("ASGI", "no guard", 0, *_asgi(None, tokens)),
+        Row("WSGI", f"{THREADS} threads", *cold(_wsgi, tokens)),
+    ]
+
+
+def worst(runs: Sequence[Sequence[Row]]) -> list[Row]:
+    """The worst of every figure in several runs."""
+    return [
+        Row(
+            rows[0].door,
+            rows[0].what,
+            max(row.fetches for row in rows),
+            None if rows[0].gap is None else max(row.gap or 0.0 for row in rows),
+            max(row.slowest for row in rows),
+        )
+        for rows in zip(*runs, strict=True)
+    ]
+
+
+def _asgi(guard: Any, tokens: Sequence[bytes]) -> tuple[float, float]:
+    """Every request a task, all ready at once; beside them a task that only wants to wake up."""
+    app = traffic.asgi_app if guard is None else asgi.GuardMiddleware(traffic.asgi_app, guard)
+    return asyncio.run(_all_at_once(app, [traffic.asgi_request(token) for token in tokens]))
+
+
+async def _all_at_once(app: Any, scopes: Sequence[Any]) -> tuple[float, float]:
+    gaps: list[float] = []
+    times: list[float] = []
+
+    async def tick() -> None:
+        last = perf_counter()
+        while True:
+            await asyncio.sleep(TICK)
+            now = perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    async def receive() -> Any:
+        raise AssertionError("an empty request")
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 200) == 200, message
+
+    async def request(scope: Any) -> None:
+        start = perf_counter()
+        await app(scope, receive, send)
+        times.append(perf_counter() - start)
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(10 * TICK)
+    gaps.clear()
+    await asyncio.gather(*map(request, scopes))
+    await asyncio.sleep(2 * TICK)  # so that the last gap ends
+    ticker.cancel()
+    return max(gaps) * 1000, max(times) * 1000
+
+
+def _wsgi(guard: Any, tokens: Sequence[bytes]) -> tuple[None, float]:
+    call = traffic.wsgi_caller(wsgi.GuardMiddleware(traffic.wsgi_app, guard))
+    environs = iter([traffic.wsgi_request(token) for token in tokens])
+    together = threading.Barrier(THREADS)
+
+    def work(_: int) -> float:
+        together.wait()
+        slowest = 0.0
+        for environ in environs:  # a list's iterator hands out each once
+            start = perf_counter()
+            call(environ)
+            slowest = max(slowest, perf_counter() - start)
+        return slowest
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return None, max(threads.map(work, range(THREADS))) * 1000

@@ -5,7 +5,7 @@ Run `measure` in a process of its own: only its first exchange loads the HTTP cl
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,16 +19,21 @@ from .traffic import Signer
 
 DELAY = 0.2  # seconds that the provider takes
 THREADS = 32
+RUNS = 3
 TICK = 0.001  # seconds that the ticker sleeps: no gap is shorter
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one stampede took; times in milliseconds. ``gap``: the longest that the loop was away
-    from its other tasks; None where there is no loop."""
+    """What a stampede took, times in milliseconds.
+
+    ``cold``: no key was known; ``gap``: the longest that the loop was away from its other tasks,
+    None where there is no loop.
+    """
 
     door: str
     what: str
+    cold: bool
     fetches: int
     gap: float | None
     slowest: float  # request
@@ -38,20 +43,19 @@ def measure(requests: int) -> list[Row]:
     """A row for each kind of stampede, of that many requests."""
     signer = Signer("RS256")
     tokens = signer.tokens(requests)
-    same = tokens[:1] * requests
 
-    def cold(door: Callable[..., tuple[float | None, float]], which: list[bytes]) -> Any:
+    def cold(door: str, what: str, run: Any, which: Sequence[bytes] = tokens) -> Row:
         with Provider(signer.jwks, DELAY) as provider:
-            found = door(signer.guard(keys=provider.keys()), which)
-            return provider.asked, *found
+            found = run(signer.guard(keys=provider.keys()), which)
+            return Row(door, what, True, provider.asked, *found)
 
     return [
-        Row("ASGI", "first of process", *cold(_asgi, tokens)),
-        Row("ASGI", "distinct tokens", *cold(_asgi, tokens)),
-        Row("ASGI", "the same token", *cold(_asgi, same)),
-        Row("ASGI", "keys known", 0, *_asgi(signer.guard(), tokens)),
-        Row("ASGI", "no guard", 0, *_asgi(None, tokens)),
-        Row("WSGI", f"{THREADS} threads", *cold(_wsgi, tokens)),
+        cold("ASGI", "first of process", _asgi),
+        cold("ASGI", "distinct tokens", _asgi),
+        cold("ASGI", "one token", _asgi, tokens[:1] * requests),
+        Row("ASGI", "keys known", False, 0, *_asgi(signer.guard(), tokens)),
+        Row("ASGI", "no guard", False, 0, *_asgi(None, tokens)),
+        cold("WSGI", f"{THREADS} threads", _wsgi),
     ]
 
 
@@ -61,6 +65,7 @@ def worst(runs: Sequence[Sequence[Row]]) -> list[Row]:
         Row(
             rows[0].door,
             rows[0].what,
+            rows[0].cold,
             max(row.fetches for row in rows),
             None if rows[0].gap is None else max(row.gap or 0.0 for row in rows),
             max(row.slowest for row in rows),

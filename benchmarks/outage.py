@@ -11,9 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
-from jwtguard import RemoteKeys
-
-from .provider import Provider
+from .provider import Keys, Provider
 from .stopwatch import Variant, each_call, percentile
 from .traffic import DOORS, PATHS, Signer
 
@@ -38,7 +36,7 @@ def measure(seconds: float) -> list[Row]:
     """A row for each door and state of the provider, from *seconds* in all."""
     signer = Signer("RS256")
     tokens = signer.tokens(len(PATHS))
-    sources: dict[tuple[str, str], RemoteKeys] = {}
+    sources: dict[tuple[str, str], Keys] = {}
     variants: dict[tuple[str, str], Variant] = {}
     with ExitStack() as stack:
         for state in STATES:

@@ -8,6 +8,17 @@ import time
 from typing import Any
 
 from jwtguard import RemoteKeys
+from jwtguard.core.model import Flow
+
+
+class Keys(RemoteKeys):
+    """A source that counts in ``begun`` how often somebody began to ask."""
+
+    begun = 0
+
+    def refresh(self) -> Flow[None]:
+        self.begun += 1
+        return super().refresh()
 
 
 class Provider:
@@ -30,9 +41,9 @@ class Provider:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/jwks"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def keys(self, **words: Any) -> RemoteKeys:
+    def keys(self, **words: Any) -> Keys:
         """A key source that asks here."""
-        return RemoteKeys(self.url, insecure_http=True, **words)
+        return Keys(self.url, insecure_http=True, **words)
 
     def stop(self) -> None:
         """From now on connections are refused."""

@@ -16,53 +16,59 @@ PERIOD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Microseconds that a request takes behind a door; refreshes begun meanwhile."""
+    """Microseconds that a request takes behind a door.
+
+    ``fetches``: how often the keys were fetched meanwhile; ``begun``: how often a request began it.
+    """
 
     door: str
     refreshing: bool
     p50: float
     p99: float
     slowest: float
-    refreshes: int
+    fetches: int
+    begun: int
 
 
 def measure(seconds: float) -> list[Row]:
-    """A row for each door with and without refreshes: periods of either kind, in turn."""
+    """Two rows for each door, without and with refreshes, from *seconds* in all."""
     signer = Signer("RS256")
+    return [row for name in DOORS for row in _door(name, signer, seconds / len(DOORS))]
+
+
+def _door(name: str, signer: Signer, seconds: float) -> list[Row]:
     tokens = signer.tokens(len(PATHS))
-    rows = []
-    for name, door in DOORS.items():
-        times: dict[bool, list[float]] = {False: [], True: []}
-        variants: dict[bool, Variant] = {}
-        with Provider(signer.jwks) as calm, Provider(signer.jwks) as busy:
-            for provider, words in (
-                (calm, {}),
-                (busy, {"min_fresh": FRESH, "max_fresh": FRESH, "cooldown": FRESH / 2}),
-            ):
-                guard = signer.guard(keys=provider.keys(**words))
-                guard.warm()
-                variants[provider is busy] = door.seen(guard, tokens)
-            busy.delay = DELAY
-            begun = busy.asked
-            until = perf_counter() + seconds / len(DOORS)
-            while perf_counter() < until:
-                for refreshing, variant in variants.items():
-                    times[refreshing] += _one_period(variant)
-                    while busy.open:  # what began in this period ends in it
-                        time.sleep(0.01)
-            refreshes = busy.asked - begun
-        rows += [
-            Row(
-                name,
-                refreshing,
-                percentile(found, 0.5),
-                percentile(found, 0.99),
-                max(found),
-                refreshes if refreshing else 0,
-            )
-            for refreshing, found in times.items()
-        ]
-    return rows
+    with Provider(signer.jwks) as calm, Provider(signer.jwks) as busy:
+        sources = {
+            calm: calm.keys(),
+            busy: busy.keys(min_fresh=FRESH, max_fresh=FRESH, cooldown=FRESH / 2),
+        }
+        variants = {}
+        for provider, source in sources.items():
+            guard = signer.guard(keys=source)
+            guard.warm()
+            variants[provider] = DOORS[name].seen(guard, tokens)
+            provider.delay = DELAY
+            provider.asked = source.begun = 0
+        times: dict[Provider, list[float]] = {provider: [] for provider in sources}
+        until = perf_counter() + seconds
+        while perf_counter() < until:
+            for provider, variant in variants.items():  # periods of either kind, in turn
+                times[provider] += _one_period(variant)
+                while provider.open:  # what began in a period ends in it
+                    time.sleep(0.01)
+    return [
+        Row(
+            name,
+            provider is busy,
+            percentile(found, 0.5),
+            percentile(found, 0.99),
+            max(found),
+            provider.asked,
+            sources[provider].begun,
+        )
+        for provider, found in times.items()
+    ]
 
 
 def _one_period(variant: Variant) -> list[float]:

@@ -124,14 +124,14 @@ def _memory(given: argparse.Namespace) -> Iterable[str]:
 
 def _stampede(given: argparse.Namespace) -> Iterable[str]:
     print(f"\nstampede of {given.stampede} requests, the worst of {stampede.RUNS} runs; ms")
-    print(f"{'':24}{'fetches':>12}{'loop away':>12}{'slowest':>12}")
+    print(f"{'':24}{'fetches':>12}{'loop away':>12}{'of it busy':>12}{'slowest':>12}")
     # Only the first exchange of a process loads the HTTP client.
     rows = stampede.worst(
         [_in_own_process(stampede.measure, given.stampede) for _ in range(stampede.RUNS)]
     )
     for row in rows:
-        gap = f"{'-':>12}" if row.gap is None else f"{row.gap:12.1f}"
-        print(f"{row.door:6}{row.what:18}{row.fetches:12}{gap}{row.slowest:12.1f}")
+        away = [f"{'-' if one is None else f'{one:.1f}':>12}" for one in (row.gap, row.busy)]
+        print(f"{row.door:6}{row.what:18}{row.fetches:12}{''.join(away)}{row.slowest:12.1f}")
     cold = [row for row in rows if row.cold]
     for row in cold:
         yield _line(f"{row.door} stampede, {row.what}: fetches", row.fetches, 1)

@@ -4,11 +4,12 @@ Run `measure` in a process of its own: only its first exchange loads the HTTP cl
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 from jwtguard import asgi, wsgi
@@ -28,7 +29,7 @@ class Row:
     """What a stampede took, times in milliseconds.
 
     ``cold``: no key was known; ``gap``: the longest that the loop was away from its other tasks,
-    None where there is no loop.
+    None where there is no loop; ``busy``: the processor time that the loop's thread took of it.
     """
 
     door: str
@@ -36,6 +37,7 @@ class Row:
     cold: bool
     fetches: int
     gap: float | None
+    busy: float | None
     slowest: float  # request
 
 
@@ -60,37 +62,37 @@ def measure(requests: int) -> list[Row]:
 
 
 def worst(runs: Sequence[Sequence[Row]]) -> list[Row]:
-    """The worst of every figure in several runs."""
+    """The worst in several runs."""
     return [
         Row(
             rows[0].door,
             rows[0].what,
             rows[0].cold,
             max(row.fetches for row in rows),
-            None if rows[0].gap is None else max(row.gap or 0.0 for row in rows),
+            *max(((row.gap, row.busy) for row in rows), key=lambda gap: gap[0] or 0),
             max(row.slowest for row in rows),
         )
         for rows in zip(*runs, strict=True)
     ]
 
 
-def _asgi(guard: Any, tokens: Sequence[bytes]) -> tuple[float, float]:
+def _asgi(guard: Any, tokens: Sequence[bytes]) -> tuple[float, float, float]:
     """Every request a task, all ready at once; beside them a task that only wants to wake up."""
     app = traffic.asgi_app if guard is None else asgi.GuardMiddleware(traffic.asgi_app, guard)
-    return asyncio.run(_all_at_once(app, [traffic.asgi_request(token) for token in tokens]))
+    scopes = [traffic.asgi_request(token) for token in tokens]
+    gc.collect()  # what the preparations left behind is not the stampede's
+    return asyncio.run(_all_at_once(app, scopes))
 
 
-async def _all_at_once(app: Any, scopes: Sequence[Any]) -> tuple[float, float]:
-    gaps: list[float] = []
+async def _all_at_once(app: Any, scopes: Sequence[Any]) -> tuple[float, float, float]:
+    gaps: list[tuple[float, float]] = []
     times: list[float] = []
 
     async def tick() -> None:
-        last = perf_counter()
         while True:
+            start, worked = perf_counter(), thread_time()
             await asyncio.sleep(TICK)
-            now = perf_counter()
-            gaps.append(now - last)
-            last = now
+            gaps.append((perf_counter() - start, thread_time() - worked))
 
     async def receive() -> Any:
         raise AssertionError("an empty request")
@@ -109,10 +111,11 @@ async def _all_at_once(app: Any, scopes: Sequence[Any]) -> tuple[float, float]:
     await asyncio.gather(*map(request, scopes))
     await asyncio.sleep(2 * TICK)  # so that the last gap ends
     ticker.cancel()
-    return max(gaps) * 1000, max(times) * 1000
+    gap, busy = max(gaps)
+    return gap * 1000, busy * 1000, max(times) * 1000
 
 
-def _wsgi(guard: Any, tokens: Sequence[bytes]) -> tuple[None, float]:
+def _wsgi(guard: Any, tokens: Sequence[bytes]) -> tuple[None, None, float]:
     call = traffic.wsgi_caller(wsgi.GuardMiddleware(traffic.wsgi_app, guard))
     environs = iter([traffic.wsgi_request(token) for token in tokens])
     together = threading.Barrier(THREADS)
@@ -127,4 +130,4 @@ def _wsgi(guard: Any, tokens: Sequence[bytes]) -> tuple[None, float]:
         return slowest
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return None, max(threads.map(work, range(THREADS))) * 1000
+        return None, None, max(threads.map(work, range(THREADS))) * 1000

@@ -482,7 +482,7 @@ class Guard:
 def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
     try:
         yield Background(source.refresh())
-    except FetchError as error:  # it could not be started; the next request tries again
+    except FetchError as error:  # it could not be started; somebody tries again in a while
         log.error("keys were not refreshed: %s", error)
     return allow
 

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
+from .claims import Claims
 from .errors import FetchError, KeysUnavailable, Problem
 from .freshness import freshness
 from .jose import json_object
@@ -39,6 +40,7 @@ log = logging.getLogger("jwtguard.keys")
 MAX_ABSENT_KIDS = 1024
 MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
+MAX_BACKOFF_WITHOUT_KEYS = 4
 REFRESH_AHEAD = 0.75  # of the time that a set is fresh
 
 TENANT = "{tenant}"
@@ -192,13 +194,21 @@ class RemoteKeys:
     def refresh(self) -> Flow[None]:
         """Ask again, unless that is too early. A failure is logged and leaves the keys as they
         are.
+
+        From the call on, before the flow is begun, nothing is `due`: many requests may see that it
+        is time, and one of them is enough.
         """
-        attempt, failures = self._attempt, self._failures + 1
-        if self._clock() < self._not_before:
-            return
-        # Somebody who began may never end: he was cancelled, or stayed behind when we were forked.
-        # Discovery makes two exchanges.
-        self._busy_until = self._clock() + 2 * self.timeout
+        is_time = self._clock() >= self._not_before
+        if is_time:
+            # Somebody who began may never end: he was cancelled, or stayed behind when we were
+            # forked. Discovery makes two exchanges.
+            self._busy_until = self._clock() + 2 * self.timeout
+        return self._refresh(self._attempt if is_time else -1)
+
+    def _refresh(self, attempt: int) -> Flow[None]:
+        failures = self._failures + 1
+        if attempt != self._attempt:
+            return  # too early, or another one has ended meanwhile
         try:
             yield from self._exchange(attempt)
         except (FetchError, ValueError) as error:
@@ -220,7 +230,7 @@ class RemoteKeys:
         if answer.status == 304 and snapshot is not None and "If-None-Match" in headers:
             self._succeeded(snapshot.keys, validator, answer, attempt)
             return
-        keys = _usable(url, json_object(_body(url, answer)))
+        keys = _usable(url, _document(url, answer))
         etag = answer.headers.get("etag", "")
         validator = (url, etag) if _entity_tag(etag) else None
         if attempt == self._attempt:
@@ -259,7 +269,9 @@ class RemoteKeys:
         self._accepted(now, None if answer.status == 304 else answer.body)
 
     def _failed(self, error: Exception, attempt: int, failures: int) -> None:
-        wait = self.cooldown * min(2 ** (failures - 1), MAX_BACKOFF) * (1 + self._jitter() / 4)
+        # Where nobody can be served, somebody looks more often whether that is over.
+        most = MAX_BACKOFF if self.current().keys else MAX_BACKOFF_WITHOUT_KEYS
+        wait = self.cooldown * min(2 ** (failures - 1), most) * (1 + self._jitter() / 4)
         snapshot = self._snapshot
         kept = (
             "no keys are known"
@@ -270,7 +282,8 @@ class RemoteKeys:
             )
         )
         self._ended(attempt, failures, wait)
-        log.error("%s: %s; %s; asked again in %.0f s", self.url, error, kept, wait)
+        why = str(error).removeprefix(f"{self.url}: ").removeprefix(f"{self.url} ")
+        log.error("%s: %s; %s; asked again in %.0f s", self.url, why, kept, wait)
 
     def _ended(self, attempt: int, failures: int, wait: float) -> None:
         """Write down how an attempt ended, after its keys.
@@ -279,8 +292,8 @@ class RemoteKeys:
         which the others see that there is nothing left to do, comes last.
         """
         self._failures = failures
-        self._busy_until = -math.inf
         self._not_before = self._clock() + wait
+        self._busy_until = -math.inf
         self._attempt = attempt + 1
 
     def _remember_absent(self, kid: str | None) -> None:
@@ -371,9 +384,9 @@ def discovery_address(issuer: str) -> str:
 def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecure: bool) -> str:
     """The address that a discovery document gives under *name*.
 
-    Raises FetchError, or ValueError where it is not a JSON object.
+    Raises FetchError.
     """
-    document = json_object(_body(url, answer))
+    document = _document(url, answer)
     if document.get("issuer") != issuer:
         raise FetchError(f"{url} is the document of another issuer")
     address = document.get(name)
@@ -389,10 +402,13 @@ def _is_positive(value: object) -> bool:
     return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
 
 
-def _body(url: str, answer: Fetched) -> bytes:
+def _document(url: str, answer: Fetched) -> Claims:
     if answer.status != 200:
         raise FetchError(f"{url} answered {answer.status}")
-    return answer.body
+    try:
+        return json_object(answer.body)
+    except ValueError:
+        raise FetchError(f"{url} answered no JSON object") from None
 
 
 def _usable(url: str, document: object) -> KeySet:

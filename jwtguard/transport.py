@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Client = httpx2.Client | httpx2.AsyncClient
 
-INSTALL = "keys that are fetched need httpx2: pip install 'jwtguard-middleware[http]'"
+INSTALL = "fetched keys and introspection need httpx2: pip install 'jwtguard-middleware[http]'"
 
 
 class Transport:

@@ -568,7 +568,7 @@ def test_keys_names_the_files_that_keys_come_from(run):
         ("/jwks", {"keys": []}, "has no usable key"),
         ("/jwks", {"keys": 5}, "a JWK Set has a list under 'keys'"),
         ("/.well-known/openid-configuration", {"issuer": "x"}, "is the document of another issuer"),
-        ("/.well-known/openid-configuration", None, "openid-configuration answered 404"),
+        ("/.well-known/openid-configuration", None, "answered 404"),
     ],
 )
 def test_an_issuer_without_keys_is_a_no_and_says_why(run, remote, provider, path, reply, why):
@@ -591,7 +591,7 @@ def test_why_keys_cannot_be_had_is_said_whatever_becomes_of_the_log(run, remote,
     code, out, _ = run("keys", remote("discovery = 'http://127.0.0.1:1/'"))
 
     assert code == 1
-    assert "note: http://127.0.0.1:1/: ConnectError" in flat(out)
+    assert "note: ConnectError" in flat(out)
 
 
 def test_a_problem_online_of_tenants_has_the_place_of_their_template(run, folder):
@@ -654,7 +654,7 @@ guard = Guard([Issuer("https://a", audience=None, algorithms=["RS512", "ES256"],
     assert code == 0
     assert "https://a: 2 keys" in out
     assert "from rsa.pub\n    RSA, without a kid: RS512\n" in out
-    assert f"from {provider.url}/gone\n    note: {provider.url}/gone answered 404\n" in out
+    assert f"from {provider.url}/gone\n    note: answered 404\n" in out
     assert online == 1
     assert [p["where"] for p in json.loads(problems)["problems"]] == ["issuers[0].keys[2]"]
 
@@ -689,7 +689,7 @@ def test_explain_says_why_keys_could_not_be_had(run, remote, provider):
     code, out, _ = run("explain", target, "GET", "/", "--token", token)
 
     assert code == 1
-    assert f"keys {provider.url}/gone answered 404" in flat(out)
+    assert f"keys answered 404" in flat(out)
     assert "verdict deny 503 keys_unavailable" in flat(out)
 
 

@@ -158,7 +158,7 @@ class Guard:
         opened = [b.rule.text for b in rules if b.access == "public"]
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
         for issuer in self.issuers:
-            for source in issuer.sources:
+            for source in issuer.given_sources:
                 if getattr(source, "insecure", False):
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"

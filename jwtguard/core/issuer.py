@@ -78,7 +78,7 @@ class Issuer:
         self.source = as_source(given)
         told = [
             problem
-            for source in self._given_sources()
+            for source in self.given_sources
             if isinstance(source, Discovery)
             for problem in source.of(issuer)
         ]
@@ -115,7 +115,9 @@ class Issuer:
     def __repr__(self) -> str:
         return f"<Issuer {self.name!r}>"
 
-    def _given_sources(self) -> tuple[KeySource, ...]:
+    @property
+    def given_sources(self) -> tuple[KeySource, ...]:
+        """The key sources as they were given, one by one in their order."""
         source = self.source
         return source.sources if isinstance(source, SeveralSources) else (source,)
 
@@ -124,7 +126,7 @@ class Issuer:
         """Where its keys come from, one by one in the order given; where each tenant has its own,
         those of the tenants that are listed or have spoken."""
         if not self.tenancy.have_own_keys:
-            return self._given_sources() if self.has_keys else ()
+            return self.given_sources if self.has_keys else ()
         return tuple(
             one
             for source in self.tenancy.sources()

@@ -99,6 +99,7 @@ class RemoteKeys:
     """
 
     _address = "jwks_uri"
+    _may_be_template = False
 
     def __init__(
         self,
@@ -137,6 +138,11 @@ class RemoteKeys:
 
     def _find_problems(self) -> Iterable[Problem]:
         yield from address_problems(self._address, self.url, self.insecure)
+        if isinstance(self.url, str) and TENANT in self.url and not self._may_be_template:
+            yield (
+                self._address,
+                f"only discovery takes {TENANT}; this address is asked for as it is",
+            )
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         wrong = {n: v for n, v in numbers.items() if not _is_positive(v)}
         for name, value in wrong.items():
@@ -330,6 +336,7 @@ class Discovery(RemoteKeys):
     """
 
     _address = "url"
+    _may_be_template = True
 
     def __init__(self, url: str | None = None, **words: Unpack[RemoteWords]) -> None:
         self.issuer: str | None = None

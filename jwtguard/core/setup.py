@@ -171,7 +171,10 @@ class Setup:
                     )
                 )
             names.setdefault(issuer.name, index)
-            for iss in issuer.spellings:
+            # A template whose tenants a function names stands for itself.
+            for iss in issuer.spellings or [issuer.issuer]:
+                if iss is None:
+                    continue
                 if iss in spellings:
                     other = spellings[iss]
                     self.problems.append(

@@ -1111,6 +1111,11 @@ def test_no_address_is_made_of_a_query():
     assert [(w, t) for w, t in found if "use RemoteKeys" in t]
 
 
+def test_only_discovery_takes_the_place_of_a_tenant():
+    found = RemoteKeys("https://x.test/{tenant}/keys").problems
+    assert [what for _, what in found if "only discovery takes {tenant}" in what]
+
+
 # --- warm ---------------------------------------------------------------------------------------
 
 

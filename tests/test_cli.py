@@ -689,7 +689,7 @@ def test_explain_says_why_keys_could_not_be_had(run, remote, provider):
     code, out, _ = run("explain", target, "GET", "/", "--token", token)
 
     assert code == 1
-    assert f"keys answered 404" in flat(out)
+    assert "keys answered 404" in flat(out)
     assert "verdict deny 503 keys_unavailable" in flat(out)
 
 

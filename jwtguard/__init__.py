@@ -7,6 +7,7 @@ app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
 from . import asgi, errors, wsgi
 from .config import from_mapping, from_toml
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
+from .core.introspection import Introspection
 from .core.issuer import Issuer
 from .core.policy import Rule
 from .core.remote import Discovery, RemoteKeys
@@ -25,6 +26,7 @@ __all__ = [
     "FromQuery",
     "FromSubprotocol",
     "Guard",
+    "Introspection",
     "Issuer",
     "JWKSet",
     "PublicKey",

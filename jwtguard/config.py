@@ -20,6 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .core.errors import ConfigurationError, Problem
+from .core.introspection import Introspection
 from .core.issuer import Issuer
 from .core.keyloader import ENCODINGS, KeySource, LocalKeys
 from .core.keys import KeySet
@@ -142,22 +143,26 @@ def _parameters(of: type, *left_out: str) -> tuple[str, ...]:
 
 
 GUARD_KEYS = _parameters(Guard, "issuers", "rules", "clock", "error_body")
-ISSUER_KEYS = _parameters(Issuer, "keys")
+ISSUER_KEYS = _parameters(Issuer, "keys", "introspection")
+INTROSPECTION_KEYS = _parameters(Introspection, "clock")
 REMOTE_KEYS = _parameters(RemoteKeys, "jwks_uri", "clock", "jitter")
 RULE_KEYS = (*_parameters(Rule), *_parameters(Requirement, "check"))
 
 _TOP, _ISSUER, _RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 _REMOTE = "[issuer.remote]"
+_INTROSPECTION = "[issuer.introspection]"
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     _TOP: GUARD_KEYS,
     _ISSUER: ISSUER_KEYS,
     _REMOTE: REMOTE_KEYS,
+    _INTROSPECTION: INTROSPECTION_KEYS,
     _RULE: RULE_KEYS,
 }
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     _TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
-    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote"),
+    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection"),
     _REMOTE: REMOTE_KEYS,
+    _INTROSPECTION: INTROSPECTION_KEYS,
     _RULE: RULE_KEYS,
 }
 _SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
@@ -172,9 +177,9 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
     (_ISSUER, "keys"): f"is written by where the keys are: {_SOURCE_LIST}",
     (_ISSUER, "insecure_short_keys"): "stands with the key it is for, as in "
     'secret = { value = "…", insecure_short_keys = true }',
-    (_ISSUER, "introspection"): "is not in this version",
 }
 
+_SECRETS = frozenset({"client_secret", "private_key"})
 _LISTS = frozenset(
     {
         *("audience", "algorithms", "required_claims", "roles", "tenants"),
@@ -355,7 +360,10 @@ class _Reading:
                 "is missing: the aud value that means this service, so that tokens for others "
                 "are refused; audience = false says that it is not checked",
             )
-        if "algorithms" not in table:
+        introspection = self._introspection(place, table, base)
+        has_keys = bool(table.keys() & {*FETCHED, *KEY_SOURCES})
+        only_introspects = "introspection" in table and not has_keys
+        if "algorithms" not in table and not only_introspects:
             self._say(
                 f"{place}.algorithms",
                 'is missing: the alg values that this issuer signs with, such as ["RS256"]; a '
@@ -387,11 +395,16 @@ class _Reading:
                 "is about keys that are fetched, and this issuer has none: add jwks_uri or "
                 "discovery, or remove it",
             )
-        if not table.keys() & {*FETCHED, *KEY_SOURCES, "keys"}:
-            self._say(place, f"has no key to verify tokens with: add {_SOURCE_LIST}")
+        if not has_keys and not only_introspects and "keys" not in table:
+            self._say(
+                place,
+                f"has no key to verify tokens with: add {_SOURCE_LIST}, or {_INTROSPECTION}",
+            )
+        algorithms = () if only_introspects else ["RS256"]
         issuer = Issuer(
-            **{"audience": None, "algorithms": ["RS256"], **words},
-            keys=sources or LocalKeys(KeySet()),
+            **{"audience": None, "algorithms": algorithms, **words},
+            keys=None if only_introspects else sources or LocalKeys(KeySet()),
+            introspection=introspection,
         )
         if not sources:  # said above, or the source's own place says it
             issuer.problems = [p for p in issuer.problems if not p[0].startswith("keys")]
@@ -420,6 +433,44 @@ class _Reading:
         if isinstance(address, str):
             return Discovery(address, **words)
         self._say(at, f"is true, or the https address of the discovery document; found {address!r}")
+        return None
+
+    def _introspection(
+        self, place: Place, table: Mapping[str, Any], base: Path
+    ) -> Introspection | None:
+        """What ``[issuer.introspection]`` says; None where there is a problem."""
+        given = table.get("introspection")
+        if given is None:
+            return None
+        at = f"{place}.introspection"
+        if not isinstance(given, Mapping):
+            self._say(at, f"is a table, {_INTROSPECTION}; found {type(given).__name__}")
+            return None
+        before = len(self.problems)
+        plain = {key: value for key, value in given.items() if key not in _SECRETS}
+        words = self._words(_INTROSPECTION, at, plain)
+        for key in given.keys() & _SECRETS:
+            words[key] = self._secret_text(f"{at}.{key}", given[key], base)
+        if "client_id" not in given:
+            self._say(f"{at}.client_id", "is missing: the name of this service at the provider")
+        return Introspection(**words) if len(self.problems) == before else None
+
+    def _secret_text(self, place: Place, given: object, base: Path) -> str | None:
+        """Text that may stand in a variable or in a file of its own."""
+        if isinstance(given, Mapping) and given.keys() == {"file"}:
+            name: Any = self._resolved(f"{place}.file", given["file"])
+            try:
+                path: Path = base / name
+                return path.read_text("utf-8").strip()
+            except (OSError, TypeError, ValueError) as error:
+                why = getattr(error, "strerror", None) or "is not the name of a UTF-8 text file"
+                self._say(place, f"{base / str(name)}: {why}")
+                return None
+        text = given["value"] if isinstance(given, Mapping) and given.keys() == {"value"} else given
+        text = self._resolved(place, text)
+        if isinstance(text, str):
+            return text
+        self._say(place, "is text, or one of { env = … }, { file = … } and { value = … }")
         return None
 
     def _source(self, kind: str, place: Place, given: object, base: Path) -> KeySource | None:
@@ -509,6 +560,8 @@ class _Reading:
         if index is None:
             return self.written[kind] + rest
         place = self.places[kind][int(index)]
+        if kind == "issuers" and rest.startswith(".keys") and not self.sources[int(index)]:
+            return place
         if kind == "issuers" and (keys := _keys_place(rest)):
             source = self.sources[int(index)][int(keys[1] or 0)]
             if keys[2] in REMOTE_KEYS:

@@ -1,15 +1,15 @@
 """Making keys and tokens: for development, the commands and tests. A guard never signs."""
 
-import json
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
-from jwt.utils import base64url_encode
 
 from .core.algorithms import ALGORITHMS
+from .core.jose import sign
+
+__all__ = ["PrivateKey", "private_key", "public_jwk", "sign"]
 
 PrivateKey = (
     bytes
@@ -49,22 +49,3 @@ def public_jwk(key: PrivateKey, **members: Any) -> dict[str, Any]:
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | members
     return OKPAlgorithm.to_jwk(key.public_key(), as_dict=True) | members
-
-
-def sign(
-    claims: Mapping[str, Any],
-    key: PrivateKey,
-    algorithm: str,
-    header: Mapping[str, Any] | None = None,
-) -> str:
-    """A compact JWS (RFC 7515 section 3.1) over *claims*.
-
-    *header* adds to the JOSE header or replaces what is in it, also ``alg``: the signature is
-    always made by *algorithm*, so that a test can send a token that lies about itself.
-    """
-    parts = {"alg": algorithm, "typ": "JWT", **(header or {})}, claims
-    signing_input = b".".join(
-        base64url_encode(json.dumps(part, separators=(",", ":")).encode()) for part in parts
-    )
-    signature: bytes = ALGORITHMS[algorithm].scheme.sign(signing_input, key)
-    return b".".join([signing_input, base64url_encode(signature)]).decode()

@@ -160,6 +160,9 @@ class _Following:
         return self._issuer._source.current()
 
 
+_NO_KEYS = LocalKeys(KeySet())
+
+
 def verified(issuer: str = "test", /, **claims: Any) -> VerifiedToken:
     """A VerifiedToken that nobody verified, to hand to code under test.
 
@@ -168,12 +171,13 @@ def verified(issuer: str = "test", /, **claims: Any) -> VerifiedToken:
     return token_for_request(
         Verified(
             raw="",
-            issued_by=Issuer(name=issuer, audience=None, algorithms=(), keys=LocalKeys(KeySet())),
+            issued_by=Issuer(name=issuer, audience=None, algorithms=(), keys=None),
             tenant=None,
             header={"alg": "none"},
             claims=dict(claims),
             period=(float("-inf"), float("inf")),
             key=None,
-            keys=KeySet(),
+            keys=_NO_KEYS.current(),
+            source=_NO_KEYS,
         )
     )

@@ -256,7 +256,7 @@ def for_loops(
 def _for(guard: Guard, client: "Client | None") -> "Transport | Shared":
     if client is not None:
         return Transport(client)
-    if any(issuer.remote is not None for issuer in guard.issuers):
+    if any(issuer.fetches or issuer.introspection for issuer in guard.issuers):
         shared()  # where httpx2 is missing, start-up is the time to say so
     return Shared()
 

@@ -317,7 +317,8 @@ BAD_KEYS = [
      "stands with the key"),
     ("", {"jwks_uri": JWKS}, ".algorithms", "HS* needs a secret"),
     ("", {"discovery": "https://x/"}, ".discovery", "needs the issuer's iss value"),
-    ("", {"secret": SECRET, "introspection": {}}, ".introspection", "is not in this version"),
+    ("", {"secret": SECRET, "introspection": {}}, ".introspection.client_id", "is missing"),
+    ("", {"secret": SECRET, "introspection": "x"}, ".introspection", "is a table"),
     ("", {"secret": SECRET, "remote": {}}, ".remote", "add jwks_uri or discovery"),
 ]  # fmt: skip
 

@@ -35,7 +35,10 @@ def run(given: Namespace) -> int:
         warnings = (*guard.warnings, *files)
         if given.online:
             problems = tuple(in_words_of(guard, problem) for problem in _outages(guard))
-        elif any(issuer.remote for issuer in guard.issuers) and find_spec("httpx2") is None:
+        elif (
+            any(issuer.fetches or issuer.introspection for issuer in guard.issuers)
+            and find_spec("httpx2") is None
+        ):
             warnings = (*warnings, ("", transport.INSTALL))
     except ConfigurationError as error:
         problems = error.problems

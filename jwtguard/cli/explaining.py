@@ -286,7 +286,7 @@ def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iter
 def _key(verified: Verified) -> Iterator[Step]:
     """Which key it was, where there is a choice."""
     key, issuer = verified.key, verified.issued_by
-    if key is not None and (len(verified.keys) > 1 or issuer.remote is not None):
+    if key is not None and (len(verified.keys) > 1 or issuer.fetches):
         holders = [origin(one) for one in issuer.sources if key in one.current()]
         yield Step("key", f"{escaped(named(key))}, from {' and '.join(holders)}")
 

@@ -27,7 +27,11 @@ def run(given: Namespace) -> int:
     else:
         for issuer in guard.issuers:
             _print(issuer, notes)
-    return 0 if all(issuer.source.current().keys for issuer in guard.issuers) else 1
+    return 0 if all(_count(issuer) or not issuer.has_keys for issuer in guard.issuers) else 1
+
+
+def _count(issuer: Issuer) -> int:
+    return sum(len(source.current().keys) for source in issuer.sources)
 
 
 def _times(source: KeySource) -> tuple[float, float] | None:
@@ -42,10 +46,10 @@ def _served(key: Key, issuer: Issuer) -> list[str]:
 
 
 def _print(issuer: Issuer, notes: Notes) -> None:
-    number = len(issuer.source.current().keys)
+    number = _count(issuer)
     out = sys.stdout
     count = painted(counted(number, "key"), "green" if number else "red", out)
-    print(f"{printable(issuer.name)}: {count}")
+    print(f"{printable(issuer.name)}: {count if issuer.has_keys else 'introspected, no keys'}")
     for source in issuer.sources:
         print(wrapped(f"from {printable(origin(source))}", 2))
         if (times := _times(source)) is not None:

@@ -148,7 +148,7 @@ def _claims(issuer: Issuer, given: Namespace) -> Claims:
     now = int(time.time())
     audience = sorted(issuer.audience or ())
     claims: Claims = {
-        "iss": next(iter(issuer.spellings()), None),
+        "iss": next(iter(issuer.spellings), None),
         "sub": given.sub,
         "aud": audience[0] if len(audience) == 1 else audience or None,
         "iat": now,

@@ -22,6 +22,7 @@ from typing import Literal
 from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
+from .candidates import Candidates
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -36,7 +37,7 @@ from .errors import (
     Unavailable,
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
-from .issuer import Candidates, Issuer
+from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import (
     NOTHING,
@@ -155,6 +156,8 @@ class Guard:
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
                     log.warning("%s is set for issuer %s", switch, issuer.name)
+            if issuer.introspection is not None and issuer.introspection.insecure:
+                log.warning("insecure_http is set for the introspection of %s", issuer.name)
         for where, what in self.warnings:
             log.warning("%s: %s", where, what)
 
@@ -208,6 +211,8 @@ class Guard:
                     source.due() or not source.current().keys
                 ):
                     yield from source.refresh()
+            if issuer.introspection is not None:
+                yield from issuer.introspection.warm()
 
     # --- decide ---
 
@@ -236,8 +241,7 @@ class Guard:
         known = self.verifier.recall(field[7:], bound.candidates)
         if known is None:
             return None
-        refreshing = known.issued_by.refreshing
-        if refreshing is not None and refreshing.due():
+        if known.refreshing is not None and known.refreshing.due():
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -286,9 +290,8 @@ class Guard:
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             allow = self._settle(request, bound, pattern, known, from_cookie)
-            refreshing = known.issued_by.refreshing
-            if refreshing is not None and refreshing.due():
-                return _and_refresh(allow, refreshing)
+            if known.refreshing is not None and known.refreshing.due():
+                return _and_refresh(allow, known.refreshing)
             return allow
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)

@@ -5,16 +5,20 @@ from collections.abc import Iterable, Sequence
 from .algorithms import ALGORITHMS
 from .claims import Claims, Period, Times, check_audience, check_required, check_times
 from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
+from .introspection import Introspection
 from .jose import Header, normal_type
 from .keyloader import (
     AnyKeys,
     KeySource,
+    LocalKeys,
     RefreshingKeySource,
     RemoteKeySource,
     SeveralSources,
     as_source,
 )
+from .keys import KeySet
 from .remote import Discovery
+from .tenants import AnyTenants, Tenants
 from .wording import as_list, did_you_mean
 
 DEFAULT_ROLES = ("roles", "role", "/realm_access/roles")
@@ -25,16 +29,19 @@ class Issuer:
     """A trusted issuer.
 
     - ``issuer``: its ``iss`` value, compared exactly. None for tokens that carry no ``iss``.
-      With ``{tenant}`` in it, a template for the ``tenants`` listed.
+      With ``{tenant}`` in it, a template for ``tenants``.
     - ``name``: how rules and logs call it; the issuer text where not given.
     - ``audience``: the ``aud`` values that mean this service; None, written out, is not checked.
     - ``algorithms``: the ``alg`` values it signs with (RFC 8725 section 3.1); never ``none``.
-    - ``keys``: one key source or a list of them.
+    - ``keys``: one key source or a list of them; None where introspection alone vouches.
     - ``typ``: the JOSE header's ``typ`` that tokens must have (RFC 8725 section 3.11), such as
       ``at+jwt`` (RFC 9068); None accepts none, ``JWT`` and ``at+jwt``.
     - ``required_claims``: claims that must be there; ``leeway``: seconds of clock difference;
       ``max_age``: seconds since ``iat`` after which a token is too old.
     - ``roles``: claims (or JSON Pointers) that hold roles.
+    - ``tenants``: a list, or a function that is asked about a name out of an unverified token and
+      says True; with `Discovery` each tenant has keys of its own.
+    - ``introspection``: whom to ask about tokens that are no JWTs, or all (`Introspection`).
     - ``any_iss``: an issuer without an ``iss`` value also takes tokens with an unconfigured one.
 
     Problems are reported by `Guard`, all at once.
@@ -47,40 +54,53 @@ class Issuer:
         name: str | None = None,
         audience: str | Sequence[str] | None,
         algorithms: str | Sequence[str],
-        keys: AnyKeys,
+        keys: AnyKeys | None,
         typ: str | None = None,
         required_claims: Iterable[str] = ("exp",),
         leeway: float = 10,
         max_age: float | None = None,
         roles: str | Iterable[str] = DEFAULT_ROLES,
-        tenants: Iterable[str] = (),
+        tenants: AnyTenants = (),
         any_iss: bool = False,
+        introspection: Introspection | None = None,
     ) -> None:
         self.issuer = issuer
         self.name = name if name is not None else issuer if issuer is not None else "default"
         audiences = as_list(audience)
         self.audience = None if audience is None else frozenset(filter(_is_text, audiences))
         self.algorithms = tuple(as_list(algorithms))
-        self.source = as_source(keys)
+        self.has_keys = keys is not None
+        given: AnyKeys = LocalKeys(KeySet()) if keys is None else keys
+        self.source = as_source(given)
         told = [
             problem
-            for source in self.sources
+            for source in self._given_sources()
             if isinstance(source, Discovery)
             for problem in source.of(issuer)
         ]
-        self.remote = self.source if isinstance(self.source, RemoteKeySource) else None
-        self.refreshing = self.source if isinstance(self.source, RefreshingKeySource) else None
+        self.fetches = isinstance(self.source, RemoteKeySource)
+        self.refreshes = isinstance(self.source, RefreshingKeySource)
+        self.tenancy = Tenants(issuer, tenants, given)
+        self.tenants = self.tenancy.listed
+        self.spellings = self._spellings()
+        self.introspection = introspection
+        self.asks_always = isinstance(introspection, Introspection) and (
+            introspection.when == "always"
+        )
+        # Whether a JWT, too, is what introspection says and nothing else.
+        self.only_asked = self.asks_always and not self.has_keys
         self.typ = typ
         self.types = DEFAULT_TYPES if typ is None else frozenset({normal_type(str(typ))})
         self.required_claims = tuple(as_list(required_claims))
         self.leeway = leeway
         self.max_age = max_age
         self.roles = tuple(as_list(roles))
-        self.tenants = tuple(as_list(tenants))
         self.any_iss = any_iss
         self.problems: list[Problem] = [
             *told,
             *self._identity_problems(),
+            *self.tenancy.problems,
+            *self._introspection_problems(),
             *_audience_problems(audience, audiences),
             *self._claim_problems(),
             *self._key_problems(),
@@ -89,19 +109,35 @@ class Issuer:
     def __repr__(self) -> str:
         return f"<Issuer {self.name!r}>"
 
-    @property
-    def sources(self) -> tuple[KeySource, ...]:
-        """Where its keys come from, one by one in the order given."""
+    def _given_sources(self) -> tuple[KeySource, ...]:
         source = self.source
         return source.sources if isinstance(source, SeveralSources) else (source,)
 
-    def spellings(self) -> dict[str, str | None]:
-        """Every ``iss`` value that is this issuer's, with the tenant it stands for."""
-        if self.issuer is None:
+    @property
+    def sources(self) -> tuple[KeySource, ...]:
+        """Where its keys come from, one by one in the order given; where each tenant has its own,
+        those of the tenants that are listed or have spoken."""
+        if not self.tenancy.have_own_keys:
+            return self._given_sources() if self.has_keys else ()
+        return tuple(
+            one
+            for source in self.tenancy.sources()
+            for one in (source.sources if isinstance(source, SeveralSources) else (source,))
+        )
+
+    def source_of(self, tenant: str | None) -> KeySource:
+        """Where the keys for a token of this tenant are."""
+        if tenant is None or not self.tenancy.have_own_keys:
+            return self.source
+        return self.tenancy.keys_of(tenant)
+
+    def _spellings(self) -> dict[str, str | None]:
+        """Every ``iss`` value that is written out, with the tenant it stands for."""
+        if not isinstance(self.issuer, str):
             return {}
-        if self.tenants:
-            return {self.issuer.replace("{tenant}", tenant): tenant for tenant in self.tenants}
-        return {self.issuer: None}
+        if self.tenancy.listed:
+            return {self.tenancy.spelling(tenant): tenant for tenant in self.tenancy.listed}
+        return {} if self.tenancy.are_asked_for else {self.issuer: None}
 
     # --- start-up ---
 
@@ -110,13 +146,6 @@ class Issuer:
             yield "issuer", f"is text, the tokens' iss value; found {self.issuer!r}"
         elif not isinstance(self.name, str) or not self.name:
             yield "name", f"is text; found {self.name!r}"
-        elif self.issuer is not None and "{tenant}" in self.issuer and not self.tenants:
-            yield "tenants", "the issuer holds {tenant}; list the tenants that may speak"
-        elif self.tenants and "{tenant}" not in (self.issuer or ""):
-            yield "tenants", "need a place in the issuer, as in https://host/{tenant}/v2.0"
-        for tenant in self.tenants:
-            if not isinstance(tenant, str) or not tenant or "/" in tenant:
-                yield "tenants", f"a tenant is text without a slash; found {tenant!r}"
         if not isinstance(self.any_iss, bool):
             yield "any_iss", f"is true or false; found {self.any_iss!r}"
         elif self.any_iss and self.issuer is not None:
@@ -144,8 +173,24 @@ class Issuer:
             if not isinstance(name, str) or not name:
                 yield "roles", f"are claim names or JSON Pointers; found {name!r}"
 
+    def _introspection_problems(self) -> Iterable[Problem]:
+        introspection = self.introspection
+        if introspection is None:
+            return
+        if not isinstance(introspection, Introspection):
+            yield "introspection", f"is an Introspection(…); found {type(introspection).__name__}"
+            return
+        yield from ((f"introspection.{where}", what) for where, what in introspection.problems)
+        yield from introspection.of(self.issuer)
+
     def _key_problems(self) -> Iterable[Problem]:
         broken = False
+        if not self.has_keys:
+            if self.introspection is None:
+                yield "keys", "is None, which is for an issuer with introspection=…; give its keys"
+            elif self.algorithms:
+                yield "algorithms", "without keys no signature is checked; write algorithms=()"
+            return
         if not self.algorithms:
             broken = True
             yield "algorithms", "is empty; name the alg values this issuer signs with"
@@ -165,7 +210,7 @@ class Issuer:
         for where, what in self.source.problems:
             broken = True
             yield f"keys.{where}".replace(".[", "[").rstrip("."), what
-        if self.remote is not None:
+        if self.fetches:
             if any(isinstance(n, str) and n.startswith("HS") for n in self.algorithms):
                 yield (
                     "algorithms",
@@ -204,11 +249,16 @@ class Issuer:
 
         Raises AlgorithmNotAllowed, or a ClaimError.
         """
-        if header.algorithm not in self.algorithms:
-            raise AlgorithmNotAllowed(found=header.algorithm, want=" or ".join(self.algorithms))
+        if header.algorithm not in self.algorithms and not self.only_asked:
+            want = " or ".join(self.algorithms) or "no JWT: this issuer's tokens are introspected"
+            raise AlgorithmNotAllowed(found=header.algorithm, want=want)
         if header.typ not in self.types:
             want = self.typ or "none, JWT or at+jwt"
             raise ClaimMismatch("typ", "typ_mismatch", found=header.values.get("typ"), want=want)
+        return self.check_claims(claims, times, now)
+
+    def check_claims(self, claims: Claims, times: Times, now: float) -> Period:
+        """The same for claims, wherever they come from. Raises a ClaimError."""
         period = check_times(times, now, self.leeway, self.max_age)
         if self.audience is not None:
             check_audience(claims, self.audience)
@@ -218,6 +268,20 @@ class Issuer:
             hint = "the token wants a proof of possession"
             raise ClaimMismatch("cnf", "sender_constrained", hint=hint)
         return period
+
+    def tenant_of(self, iss: str | None) -> str | None:
+        """The tenant that an introspection answer speaks of. Raises UnknownIssuer.
+
+        An answer without ``iss`` is the issuer's (RFC 7662 section 2.2 makes it optional).
+        """
+        if iss is None or (self.issuer is None and self.any_iss):
+            return None
+        if iss in self.spellings:
+            return self.spellings[iss]
+        tenant = self.tenancy.named_by(iss) if self.tenancy.are_asked_for else None
+        if tenant is None:
+            raise UnknownIssuer(found=iss, want=self.issuer or "no iss")
+        return tenant
 
 
 def _is_text(value: object) -> bool:
@@ -235,50 +299,3 @@ def _audience_problems(given: object, audiences: Sequence[object]) -> Iterable[P
 
 def _is_seconds(value: object) -> bool:
     return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
-
-
-class Candidates:
-    """The issuers that may speak on a rule, found by ``iss`` (RFC 8725 section 3.8).
-
-    ``known`` is every configured ``iss`` value: a token that carries one of them is judged by
-    that issuer alone, or refused where the rule does not list it.
-    """
-
-    def __init__(
-        self, known: dict[str, tuple[Issuer, str | None]], issuers: Iterable[Issuer]
-    ) -> None:
-        self._known = known
-        several = list(issuers)
-        nameless = [issuer for issuer in several if issuer.issuer is None]
-        self._nameless = nameless[0] if len(nameless) == 1 else None
-        if self._nameless is None:  # of several without iss none may speak: which would it be?
-            several = [issuer for issuer in several if issuer.issuer is not None]
-        self.issuers = frozenset(several)
-
-    def choose(self, claims: Claims) -> tuple[Issuer, str | None]:
-        """The issuer and tenant that must answer for these claims. Raises UnknownIssuer."""
-        iss = claims.get("iss")
-        if iss in self._known:
-            issuer, tenant = self._known[iss]
-            if issuer in self.issuers:
-                return issuer, tenant
-            raise UnknownIssuer(
-                "issuer_not_for_rule", found=iss, want=self._wanted(), hint="the rule lists others"
-            )
-        nameless = self._nameless
-        if nameless is not None and ("iss" not in claims or nameless.any_iss):
-            return nameless, None
-        raise UnknownIssuer(found=iss, want=self._wanted(), hint=self._near_miss(iss))
-
-    def _wanted(self) -> str:
-        return " or ".join(sorted(issuer.issuer or "no iss" for issuer in self.issuers))
-
-    def _near_miss(self, iss: object) -> str | None:
-        if not isinstance(iss, str):
-            return "the token carries no iss"
-        for known in self._known:
-            if iss.rstrip("/") == known.rstrip("/"):
-                return "differs by a trailing slash"
-            if iss.partition("://")[2] == known.partition("://")[2] != "":
-                return "differs in the scheme"
-        return None

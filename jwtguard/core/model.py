@@ -113,8 +113,9 @@ class Fetch:
 
     url: str
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    # Neither shows in a repr: a client secret and a token may be in them.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
     timeout: float = 5.0
     max_bytes: int = 1_048_576
     insecure_http: bool = False

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from .candidates import Candidates
 from .errors import AmbiguousTarget, Problem
 from .extractor import Bearer, Place, as_places
 from .grammar import is_token
-from .issuer import Candidates
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
 from .requirement import REQUIREMENT_WORDS, Requirement

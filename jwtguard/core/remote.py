@@ -39,6 +39,9 @@ MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
 REFRESH_AHEAD = 0.75  # of the time that a set is fresh
 
+TENANT = "{tenant}"
+"""What stands for a tenant's name in the issuer and addresses of a template."""
+
 _NO_KEYS = KeySet()
 
 
@@ -286,6 +289,7 @@ class Discovery(RemoteKeys):
 
     def __init__(self, url: str | None = None, **words: object) -> None:
         self.issuer: str | None = None
+        self._words = words
         super().__init__(url, **words)  # type: ignore[arg-type]
 
     def _find_problems(self) -> Iterable[Problem]:
@@ -300,24 +304,51 @@ class Discovery(RemoteKeys):
         self.issuer = issuer
         if issuer is None:
             yield "keys", "are found by discovery, which needs the issuer's iss value"
-        elif isinstance(issuer, str) and ("{" in issuer or "?" in issuer):
-            yield "keys", "cannot be discovered for an iss with a template or query; use RemoteKeys"
-        elif self.url is None and isinstance(issuer, str):
-            self.url = issuer.rstrip("/") + "/.well-known/openid-configuration"
-            yield from address_problems("keys", self.url, self.insecure)
+        elif not isinstance(issuer, str):
+            return
+        elif "?" in issuer:
+            yield "keys", "cannot be discovered for an iss with a query; use RemoteKeys"
+        elif self.url is None:
+            self.url = discovery_address(issuer)
+            yield from address_problems("keys", self.url.replace(TENANT, "t"), self.insecure)
+        elif TENANT in issuer and TENANT not in self.url:
+            yield (
+                "keys.url",
+                f"each tenant has a document of its own: put {TENANT} into the address",
+            )
+
+    def for_tenant(self, issuer: str, tenant: str) -> "Discovery":
+        """The same for one tenant of a template, with keys of its own."""
+        url = None if self.url is None else self.url.replace(TENANT, tenant)
+        source = type(self)(url, **self._words)
+        source.issuer = issuer
+        return source
 
     def _exchange(self, attempt: int) -> Flow[None]:
         answer = yield self._fetch(self.url, attempt, {"Accept": "application/json"})
         if attempt != self._attempt:
             return
-        document = json_object(_body(self.url, answer))
-        if document.get("issuer") != self.issuer:
-            raise FetchError(f"{self.url} is the document of another issuer")
-        jwks_uri = document.get("jwks_uri")
-        problems = list(address_problems("jwks_uri", jwks_uri, self.insecure))
-        if not isinstance(jwks_uri, str) or problems:
-            raise FetchError(f"{self.url} names no usable jwks_uri")
+        jwks_uri = discovered(self.url, answer, self.issuer, "jwks_uri", self.insecure)
         yield from self._ask_for_set(jwks_uri, attempt)
+
+
+def discovery_address(issuer: str) -> str:
+    """Where an issuer's discovery document is (OpenID Connect Discovery 1.0 section 4)."""
+    return issuer.rstrip("/") + "/.well-known/openid-configuration"
+
+
+def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecure: bool) -> str:
+    """The address that a discovery document gives under *name*.
+
+    Raises FetchError, or ValueError where it is not a JSON object.
+    """
+    document = json_object(_body(url, answer))
+    if document.get("issuer") != issuer:
+        raise FetchError(f"{url} is the document of another issuer")
+    address = document.get(name)
+    if not isinstance(address, str) or any(address_problems(name, address, insecure)):
+        raise FetchError(f"{url} names no usable {name}")
+    return address
 
 
 def _body(url: str, answer: Fetched) -> bytes:

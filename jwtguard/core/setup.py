@@ -6,11 +6,12 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from .browser import parse_origin
+from .candidates import Candidates, Directory
 from .challenge import ErrorBody
 from .errors import Problem
 from .extractor import FromQuery
 from .grammar import is_quotable, is_token
-from .issuer import Candidates, Issuer
+from .issuer import Issuer
 from .model import Clock, Pairs
 from .paths import Pattern, is_unambiguous
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
@@ -104,12 +105,7 @@ class Setup:
 
     def _bind(self) -> None:
         given = self.given
-        self.known: dict[str, tuple[Issuer, str | None]] = {
-            iss: (issuer, tenant)
-            for issuer in self.issuers
-            if not issuer.problems
-            for iss, tenant in issuer.spellings().items()
-        }
+        self.directory = Directory(issuer for issuer in self.issuers if not issuer.problems)
         self.forward_names = frozenset(
             str(name).lower()
             for forward in (given.forward, *(rule.forward for rule in self.rules))
@@ -118,6 +114,9 @@ class Setup:
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
         self.policy = Policy(bound, closing, uncovered)
+        everything = self.policy.router.covering(Pattern("/**"))
+        if all(entry.methods is not None for entry in everything):
+            self.problems += self._two_introspecting("issuers", self.issuers, closing.rule)
         self.problems += self._unreachable()
         self.problems += self._shared_tails()
         self.problems += self._login_problems()
@@ -140,7 +139,7 @@ class Setup:
     def candidates(self, names: Iterable[str] | None) -> Candidates:
         """The issuers with these names; None: all of them."""
         chosen = [i for i in self.issuers if names is None or i.name in names]
-        return Candidates(self.known, chosen)
+        return Candidates(self.directory, chosen)
 
     # --- issuers ---
 
@@ -163,7 +162,7 @@ class Setup:
                     )
                 )
             names.setdefault(issuer.name, index)
-            for iss in issuer.spellings():
+            for iss in issuer.spellings:
                 if iss in spellings:
                     other = spellings[iss]
                     self.problems.append(
@@ -186,6 +185,7 @@ class Setup:
                     f"is missing: {listed} have no iss value, so a token could be any of theirs; "
                     "name the issuers of this rule",
                 )
+            yield from self._two_introspecting(at, self.issuers, rule)
             return
         names = [issuer.name for issuer in self.issuers]
         for name in rule.issuers:
@@ -196,6 +196,18 @@ class Setup:
         if len(chosen) > 1:
             listed = " and ".join(map(repr, chosen))
             yield at, f"{listed} have no iss value; at most one such issuer may speak on a rule"
+        listed_here = [issuer for issuer in self.issuers if issuer.name in rule.issuers]
+        yield from self._two_introspecting(at, listed_here, rule)
+
+    @staticmethod
+    def _two_introspecting(at: str, issuers: list[Issuer], rule: Rule) -> Iterable[Problem]:
+        asked = [repr(issuer.name) for issuer in issuers if issuer.introspection is not None]
+        if len(asked) > 1 and rule.access != "public":
+            yield (
+                at,
+                f"{' and '.join(asked)} are introspected, and a token that is no JWT does not say "
+                "whose it is; name one of them for this rule",
+            )
 
     # --- rules ---
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
 from .claims import Claims, Period, roles_of, scopes_of
 
 if TYPE_CHECKING:
     from .issuer import Issuer
+    from .keyloader import KeySource, RefreshingKeySource
     from .keys import Key, KeySet
 
 
@@ -32,6 +33,7 @@ class Verified:
         period: Period,
         key: "Key | None",
         keys: "KeySet",
+        source: "KeySource",
     ) -> None:
         self.raw = raw
         self.issued_by = issued_by
@@ -41,6 +43,10 @@ class Verified:
         self.valid_from, self.valid_until = period
         self.key = key
         self.keys = keys
+        self.source = source
+        self.refreshing = (
+            cast("RefreshingKeySource", source) if issued_by.refreshes and key is not None else None
+        )
         self.containers = [
             (name, _copier(claims[name])) for name in claims if type(claims[name]) in _CONTAINERS
         ]

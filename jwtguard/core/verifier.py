@@ -5,26 +5,33 @@ shape, types, issuer, algorithm, times, audience, and only then key and signatur
 read from the very bytes that the signature covers.
 """
 
+import math
 from collections.abc import Sequence
 
 from .algorithms import ALGORITHMS
 from .cache import TokenCache
+from .candidates import Candidates
 from .claims import Claims, check_types
 from .errors import (
     AlgorithmNotAllowed,
     AuthError,
     BadSignature,
+    ClaimMismatch,
     FetchError,
+    InvalidToken,
     KeyNotFound,
     KeysUnavailable,
 )
-from .issuer import Candidates
+from .issuer import Issuer
 from .jose import Header, claims_of, parse, remember_header
-from .keyloader import AnyKeys, RemoteKeySource, as_source
-from .keys import Key
+from .keyloader import AnyKeys, KeySource, LocalKeys, RemoteKeySource, as_source
+from .keys import Key, KeySet
 from .model import Clock, Flow
 from .token import Verified, copied
 from .wording import as_list
+
+_NO_KEYS = LocalKeys(KeySet())
+_JWT_DOTS = (2, 4)  # in the compact serializations (RFC 7515 section 7.1, RFC 7516 section 7.1)
 
 
 class Verifier:
@@ -48,7 +55,7 @@ class Verifier:
             or known.issued_by not in candidates.issuers
         ):
             return None
-        keys = known.issued_by.source.current()
+        keys = known.source.current()
         if keys is not known.keys:
             if known.key not in keys:
                 return None
@@ -58,41 +65,109 @@ class Verifier:
     def verify(
         self, raw: str, candidates: Candidates, *, may_ask: bool = True
     ) -> Verified | Flow[Verified]:
-        """Verify a token at once, or return the flow that asks for its key first.
+        """Verify a token at once, or return the flow that asks for its key, or about it, first.
 
-        Raises errors.InvalidToken, and in the flow Unavailable where the key could not be had.
+        Raises errors.InvalidToken, and in the flow Unavailable where there was no answer.
         """
+        if candidates.introspecting is not None and raw.count(".") not in _JWT_DOTS:
+            return self._introspect(raw, candidates.introspecting, None)
         header, payload, signature, signing_input = parse(raw)
         claims = claims_of(payload)
         times = check_types(claims)
         issuer, tenant = candidates.choose(claims)
         try:
             period = issuer.check(header, claims, times, self._clock())
-            keys = issuer.source.current()
+            if issuer.only_asked:
+                return self._introspect(raw, issuer, None)
+            source = issuer.source_of(tenant)
+            keys = source.current()
             found = keys.find(header.algorithm, header.kid)
-            if not found and may_ask and issuer.remote is not None:
-                return self._ask_then_verify(raw, candidates, header, issuer.remote)
+            if not found and may_ask and issuer.fetches:
+                return self._ask_then_verify(raw, candidates, header, source)
             key = check_signature(header, signing_input, signature, found)
         except AuthError as error:
             error.issuer, error.subject = issuer.name, claims.get("sub")
             raise
         if not header.known:
             remember_header(header)
-        verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys)
+        verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys, source)
+        if issuer.asks_always:
+            return self._introspect(raw, issuer, verified)
         self._cache.put(verified)
         return verified
 
     def _ask_then_verify(
-        self, raw: str, candidates: Candidates, header: Header, source: RemoteKeySource
+        self, raw: str, candidates: Candidates, header: Header, source: KeySource
     ) -> Flow[Verified]:
-        try:
-            yield from source.lookup(header.algorithm, header.kid)
-        except FetchError as error:
-            raise KeysUnavailable(hint=str(error)) from error
+        if isinstance(source, RemoteKeySource):
+            try:
+                yield from source.lookup(header.algorithm, header.kid)
+            except FetchError as error:
+                raise KeysUnavailable(hint=str(error)) from error
         # Time has passed: everything is looked at again, with the key there or not.
         verified = self.verify(raw, candidates, may_ask=False)
-        assert isinstance(verified, Verified)
+        return verified if isinstance(verified, Verified) else (yield from verified)
+
+    def _introspect(self, raw: str, issuer: Issuer, signed: Verified | None) -> Flow[Verified]:
+        """Ask the issuer; *signed* is what a good JWT says itself."""
+        introspection = issuer.introspection
+        assert introspection is not None
+        asked_at = self._clock()
+        try:
+            answer = yield from introspection.ask(raw)
+            try:
+                verified = _from_answer(raw, issuer, answer, signed, self._clock())
+            except InvalidToken as error:
+                introspection.refuse(raw, error)
+                raise
+        except AuthError as error:
+            error.issuer = issuer.name
+            raise
+        # The leeway is for tokens, not for how long an answer is remembered.
+        exp = verified.claims.get("exp", math.inf)
+        verified.valid_until = min(verified.valid_until, asked_at + introspection.ttl, exp)
+        self._cache.put(verified)
         return verified
+
+
+def _from_answer(
+    raw: str, issuer: Issuer, answer: Claims, signed: Verified | None, now: float
+) -> Verified:
+    """An introspection answer, judged as the claims of a JWT are (RFC 7662 section 4).
+
+    It adds to what a signed token says itself, and must not contradict it.
+    """
+    claims = answer if signed is None else {**signed.claims, **answer}
+    times = check_types(claims)
+    try:
+        if signed is None:
+            tenant = issuer.tenant_of(claims.get("iss"))
+            start, end = issuer.check_claims(claims, times, now)
+            if issuer.issuer is not None:
+                claims.setdefault("iss", issuer.issuer)
+            keys = _NO_KEYS.current()
+            return Verified(raw, issuer, tenant, {}, claims, (start, end), None, keys, _NO_KEYS)
+        for name in ("iss", "sub"):
+            stated = signed.claims.get(name)
+            if stated is not None and claims[name] != stated:
+                hint = "introspection says something else than the token"
+                raise ClaimMismatch(name, found=claims[name], want=stated, hint=hint)
+        start, end = issuer.check_claims(claims, times, now)
+    except InvalidToken as error:
+        error.subject = claims.get("sub")
+        raise
+    period = max(start, signed.valid_from), min(end, signed.valid_until)
+    return Verified(
+        raw,
+        issuer,
+        signed.tenant,
+        signed.header,
+        claims,
+        period,
+        signed.key,
+        signed.keys,
+        signed.source,
+    )
 
 
 def check_signature(

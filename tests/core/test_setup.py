@@ -53,7 +53,7 @@ ISSUERS = {
         "algorithms",
         "Use Secret",
     ),
-    "keys None": ({"keys": None}, "keys", "Secret"),
+    "keys None": ({"keys": None}, "keys", "introspection"),
     "keys text": ({"keys": SECRET.decode()}, "keys", "Secret"),
     "keys bytes": ({"keys": SECRET}, "keys", "Secret"),
     "keys mapping": ({"keys": {"keys": []}}, "keys", "Secret"),

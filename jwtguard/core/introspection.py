@@ -1,0 +1,257 @@
+"""Token introspection (RFC 7662): asking the authorization server what a token is.
+
+For tokens that are no JWTs, or for an issuer that wants to be asked about every token. One token
+is one exchange at a time, whoever waits for it, and at most 32 tokens of an issuer are asked about
+at once. What was found is kept no longer than ``ttl`` and the token's own ``exp`` (by the verifier,
+in the cache of verified tokens); that a token is no good, for ``negative_ttl``.
+"""
+
+import copy
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+from .claims import Claims
+from .client_auth import ClientAuthentication
+from .errors import (
+    FetchError,
+    IntrospectionUnavailable,
+    InvalidToken,
+    MalformedToken,
+    Problem,
+    TokenInactive,
+)
+from .grammar import is_token68
+from .jose import MAX_TOKEN, json_object
+from .model import Clock, Fetch, Fetched, Flow
+from .refused import escaped
+from .remote import TENANT, address_problems, discovered, discovery_address
+from .wording import one_of
+
+log = logging.getLogger("jwtguard.introspection")
+
+MAX_EXCHANGES = 32  # at a time, per issuer
+MAX_REFUSED = 1024  # tokens known to be no good
+MAX_ANSWER = 65_536  # bytes
+DISCOVERY_COOLDOWN = 30  # seconds between two attempts to find the endpoint
+WHEN = ("opaque", "always")
+
+
+class Introspection:
+    """How an issuer is asked about tokens.
+
+    - ``endpoint``: the https address; where it is not given, discovery finds it.
+    - ``client_id`` and ``client_secret`` or ``private_key`` (PEM text): who asks; ``method``:
+      "client_secret_basic", "client_secret_post" or "private_key_jwt" (RFC 7523).
+    - ``when``: "opaque", about tokens that are no JWTs; "always", about JWTs that were found good,
+      too.
+    - ``ttl``, ``negative_ttl``: seconds that a good and a bad answer are remembered;
+      ``timeout``: seconds for an exchange.
+    - ``insecure_http``: allow plain http, to loopback and private addresses only.
+    - ``clock``: seconds since the epoch.
+
+    Problems are reported by `Guard`.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        client_id: str,
+        client_secret: str | None = None,
+        private_key: str | bytes | None = None,
+        method: str = "client_secret_basic",
+        when: str = "opaque",
+        ttl: float = 60,
+        negative_ttl: float = 10,
+        timeout: float = 5,
+        insecure_http: bool = False,
+        clock: Clock = time.time,
+    ) -> None:
+        self.endpoint = endpoint
+        self.when = when
+        self.ttl = ttl
+        self.negative_ttl = negative_ttl
+        self.timeout = timeout
+        self.insecure = insecure_http
+        self.issuer: str | None = None
+        self._client = ClientAuthentication(client_id, client_secret, private_key, method)
+        self._clock = clock
+        self._asking: dict[str, _Asking] = {}
+        self._refused: dict[bytes, tuple[float, InvalidToken]] = {}
+        self._attempt = 0  # of discovery
+        self._not_before = -math.inf
+        self.problems = tuple(self._find_problems())
+
+    def __repr__(self) -> str:
+        return f"<Introspection {self.endpoint or 'by discovery'}>"
+
+    def _find_problems(self) -> Iterable[Problem]:
+        yield from self._client.problems
+        if self.endpoint is not None:
+            yield from address_problems("endpoint", self.endpoint, self.insecure)
+        if self.when not in WHEN:
+            yield "when", one_of(self.when, WHEN)
+        for name in ("ttl", "negative_ttl", "timeout"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 < value < math.inf:
+                yield name, f"is a number of seconds above 0; found {value!r}"
+        if not isinstance(self.insecure, bool):
+            yield "insecure_http", f"is true or false; found {self.insecure!r}"
+
+    def of(self, issuer: str | None) -> Iterable[Problem]:
+        """Told by the `Issuer` whose tokens these are."""
+        if self.issuer is not None and self.issuer != issuer:
+            yield "introspection", f"is that of {self.issuer!r}; give each issuer its own"
+            return
+        self.issuer = issuer
+        if self.endpoint is None:
+            if issuer is None:
+                yield "introspection.endpoint", "is missing; discovery needs the issuer's iss value"
+            elif isinstance(issuer, str) and TENANT in issuer:
+                yield "introspection.endpoint", "is missing; it is not discovered for a template"
+            elif isinstance(issuer, str):
+                url = discovery_address(issuer)
+                yield from address_problems("introspection.endpoint", url, self.insecure)
+
+    # --- asking ---
+
+    def ask(self, raw: str) -> Flow[Claims]:
+        """What the server says of an active token.
+
+        Raises TokenInactive, or whatever `refuse` was told of this token before;
+        IntrospectionUnavailable (503) where there is no answer to go by.
+        """
+        if len(raw) > MAX_TOKEN:
+            raise MalformedToken("token_too_long", found=len(raw), want=MAX_TOKEN)
+        if not is_token68(raw):
+            raise MalformedToken(hint="characters outside token68")
+        self._check_refused(raw)
+        asking = self._join(raw)
+        waiter = object()
+        asking.waiting.add(waiter)
+        try:
+            endpoint = self.endpoint or (yield from self._find_endpoint())
+            if asking.fetch is None:
+                asking.fetch = self._question(raw, endpoint, asking)
+            answer = yield asking.fetch
+            return self._read(raw, answer)
+        except FetchError as error:
+            raise IntrospectionUnavailable(hint=str(error)) from None
+        finally:
+            asking.waiting.discard(waiter)
+            if not asking.waiting and self._asking.get(raw) is asking:
+                self._asking.pop(raw, None)
+
+    def warm(self) -> Flow[None]:
+        """Find the endpoint, where that takes discovery. An outage is logged, and no more."""
+        if self.endpoint is None:
+            try:
+                yield from self._find_endpoint()
+            except (FetchError, IntrospectionUnavailable) as error:
+                log.error("introspection is not available: %s", error)
+
+    def refuse(self, raw: str, error: InvalidToken) -> None:
+        """Remember for a moment that a token is no good."""
+        if len(self._refused) >= MAX_REFUSED:
+            self._refused.clear()
+        kept = copy.copy(error)
+        if kept.found is not None:
+            kept.found = escaped(kept.found)  # cut, so that the bound is one of bytes too
+        self._refused[_digest(raw)] = self._clock() + self.negative_ttl, kept
+
+    def _check_refused(self, raw: str) -> None:
+        until, error = self._refused.get(_digest(raw), (0.0, None))
+        if error is not None and self._clock() < until:
+            raise copy.copy(error)  # a traceback and a refusal of its own
+
+    def _join(self, raw: str) -> "_Asking":
+        asking = self._asking.get(raw)
+        if asking is None:
+            if len(self._asking) >= MAX_EXCHANGES:
+                self._forget_abandoned()
+            if len(self._asking) >= MAX_EXCHANGES:
+                hint = f"{MAX_EXCHANGES} tokens are being asked about"
+                raise IntrospectionUnavailable("introspection_busy", retry_after=1, hint=hint)
+            asking = self._asking.setdefault(raw, _Asking(self._clock()))
+        return asking
+
+    def _forget_abandoned(self) -> None:
+        """Those whose waiters stayed behind when we were forked. Two exchanges may be made."""
+        limit = self._clock() - 3 * self.timeout
+        for raw, asking in list(self._asking.items()):
+            if asking.since < limit:
+                self._asking.pop(raw, None)
+
+    def _question(self, raw: str, endpoint: str, asking: "_Asking") -> Fetch:
+        form = {"token": raw, "token_type_hint": "access_token"}
+        headers, form = self._client.prove(form, self.issuer or endpoint, self._clock())
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers["Accept"] = "application/json"
+        return Fetch(
+            endpoint,
+            method="POST",
+            headers=headers,
+            body=urlencode(form).encode(),
+            timeout=self.timeout,
+            max_bytes=MAX_ANSWER,
+            insecure_http=self.insecure,
+            flight=(asking, 0),
+        )
+
+    def _read(self, raw: str, answer: Fetched) -> Claims:
+        url = self.endpoint
+        if answer.status != 200:
+            why = " (are client_id and its secret right?)" if answer.status in (400, 401) else ""
+            raise FetchError(f"{url} answered {answer.status}{why}")
+        try:
+            claims = json_object(answer.body)
+        except ValueError:
+            raise FetchError(f"{url} answered no JSON object") from None
+        if "active" not in claims:
+            raise FetchError(f"{url} does not say whether the token is active")
+        if claims["active"] is not True:  # not what is taken for true
+            error = TokenInactive(found=claims["active"], want=True)
+            self.refuse(raw, error)
+            raise error
+        return claims
+
+    def _find_endpoint(self) -> Flow[str]:
+        assert self.issuer is not None, "told by the issuer; see `of`"
+        url, attempt = discovery_address(self.issuer), self._attempt
+        if self._clock() < self._not_before:
+            wait = math.ceil(self._not_before - self._clock())
+            raise IntrospectionUnavailable(retry_after=wait, hint=f"{url}; asked again in {wait} s")
+        try:
+            answer = yield Fetch(
+                url,
+                headers={"Accept": "application/json"},
+                timeout=self.timeout,
+                max_bytes=MAX_ANSWER,
+                insecure_http=self.insecure,
+                flight=(self, attempt),
+            )
+            found = discovered(url, answer, self.issuer, "introspection_endpoint", self.insecure)
+        except (FetchError, ValueError) as error:
+            if attempt == self._attempt:
+                self._not_before = self._clock() + DISCOVERY_COOLDOWN
+                self._attempt = attempt + 1
+            raise FetchError(str(error)) from None
+        self.endpoint = found
+        return found
+
+
+class _Asking:
+    """A token that is being asked about, and who waits for the answer."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.waiting: set[object] = set()
+        self.fetch: Fetch | None = None
+
+
+def _digest(raw: str) -> bytes:
+    return hashlib.sha256(raw.encode()).digest()

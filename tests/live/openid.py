@@ -7,19 +7,17 @@ import random
 import shutil
 import socket
 import subprocess
-import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
-from uuid import uuid4
 
 import httpx2
 import pytest
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from jwtguard.signing import private_key, sign
+from jwtguard.signing import private_key, public_jwk
 
 HERE = Path(__file__).with_name("provider")
 INSTALL = "in tests/live/provider: npm install --no-package-lock --no-audit --no-fund"
@@ -36,8 +34,6 @@ RESOURCES: dict[str, dict[str, Any]] = {
 }
 """What the provider issues tokens for, and how: see provider.mjs."""
 
-ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 section 2.2
-
 _FAMILIES = {"RS": RSAAlgorithm, "ES": ECAlgorithm, "Ed": OKPAlgorithm}
 
 
@@ -48,8 +44,8 @@ def private_jwk(algorithm: str, kid: str) -> dict[str, Any]:
     return jwk | {"kid": kid, "alg": algorithm}
 
 
-CLIENT_KEY = private_key("ES256")
-"""With what the client "jwt" authenticates itself."""
+CLIENT_KEYS = {f"jwt-{name}": private_key(name) for name in ("RS256", "ES256", "EdDSA")}
+"""With what the clients of private_key_jwt authenticate themselves."""
 
 NAMES = ("worker", "stranger", "basic", "post")
 SECRETS = {name: f"{name} s%cret: with+odd&characters=" for name in NAMES}
@@ -58,20 +54,19 @@ SECRETS = {name: f"{name} s%cret: with+odd&characters=" for name in NAMES}
 
 def _clients() -> list[dict[str, Any]]:
     common = {"grant_types": ["client_credentials"], "redirect_uris": [], "response_types": []}
-    public = ECAlgorithm.to_jwk(CLIENT_KEY.public_key(), as_dict=True) | {"kid": "client"}
     own: dict[str, dict[str, Any]] = {
-        "worker": {"token_endpoint_auth_method": "client_secret_basic"},
-        "stranger": {"token_endpoint_auth_method": "client_secret_basic"},
-        "basic": {"token_endpoint_auth_method": "client_secret_basic"},
-        "post": {"token_endpoint_auth_method": "client_secret_post"},
-        "jwt": {
-            "token_endpoint_auth_method": "private_key_jwt",
-            "token_endpoint_auth_signing_alg": "ES256",
-            "jwks": {"keys": [public]},
-        },
+        name: {
+            "client_secret": secret,
+            "token_endpoint_auth_method": f"client_secret_{'post' if name == 'post' else 'basic'}",
+        }
+        for name, secret in SECRETS.items()
     }
-    for name, secret in SECRETS.items():
-        own[name]["client_secret"] = secret
+    for name, key in CLIENT_KEYS.items():
+        own[name] = {
+            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_signing_alg": name.removeprefix("jwt-"),
+            "jwks": {"keys": [public_jwk(key)]},
+        }
     return [common | {"client_id": name} | members for name, members in own.items()]
 
 
@@ -141,7 +136,7 @@ class OpenID:
             port=self.port,
             keys=self.keys,
             clients=_clients(),
-            inspectors=["basic", "post", "jwt"],
+            inspectors=["basic", "post", *CLIENT_KEYS],
             resources=RESOURCES,
         )
 
@@ -177,53 +172,24 @@ class OpenID:
         hits: dict[str, int] = json.loads(line)
         return hits
 
-    # --- what its clients do ---
+    # --- what the client "worker" does ---
 
-    def token(self, resource: str, *, client: str = "worker") -> str:
+    def token(self, resource: str) -> str:
         """An access token for API + *resource*, by the client credentials grant."""
-        answer = self._post(
-            "/token",
-            client,
-            grant_type="client_credentials",
-            resource=API + resource,
-            scope="read",
-        )
-        token: str = answer.json()["access_token"]
+        words = {"grant_type": "client_credentials", "scope": "read", "resource": API + resource}
+        token: str = self._post("/token", **words).json()["access_token"]
         return token
 
     def revoke(self, token: str) -> None:
-        self._post("/token/revocation", "worker", token=token)
-
-    def introspect(self, token: str, *, client: str) -> dict[str, Any]:
-        """What the provider says of a token, without us between."""
-        answer: dict[str, Any] = self._post("/token/introspection", client, token=token).json()
-        return answer
+        self._post("/token/revocation", token=token)
 
     def document(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._http.get(self.issuer + path).json()
         return answer
 
-    def _post(self, path: str, client: str, **form: str) -> httpx2.Response:
-        headers = {}
-        if client == "post":
-            form |= {"client_id": client, "client_secret": SECRETS[client]}
-        elif client == "jwt":
-            form |= {"client_assertion_type": ASSERTION, "client_assertion": self._assertion()}
-        else:
-            pair = f"{quote_plus(client)}:{quote_plus(SECRETS[client])}"
-            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    def _post(self, path: str, **form: str) -> httpx2.Response:
+        pair = f"worker:{quote_plus(SECRETS['worker'])}"
+        headers = {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
         answer = self._http.post(self.issuer + path, data=form, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer
-
-    def _assertion(self) -> str:
-        now = int(time.time())
-        claims: Mapping[str, Any] = {
-            "iss": "jwt",
-            "sub": "jwt",
-            "aud": self.issuer,
-            "jti": uuid4().hex,
-            "iat": now,
-            "exp": now + 60,
-        }
-        return sign(claims, CLIENT_KEY, "ES256", {"kid": "client"})

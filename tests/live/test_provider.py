@@ -20,15 +20,13 @@ from jwtguard.signing import private_key, sign
 
 from .openid import API, private_jwk, provider
 from .servers import ROOT
-from .threads import DOORS, Load, guarded
+from .threads import DOORS, Load, eventually, guarded, refused
 
 ALGORITHMS = ["RS256", "ES256", "Ed25519"]
 
-COOLDOWN = 0.3  # seconds
-FRESH = 0.9
+COOLDOWN = 0.2  # seconds
+FRESH = 0.6
 LIVELY = {"cooldown": COOLDOWN, "min_fresh": 0.1, "max_fresh": FRESH}
-
-PATIENCE = 20.0  # seconds for what must happen, however busy the machine is
 
 DISCOVERY = "/.well-known/openid-configuration"
 
@@ -60,23 +58,8 @@ def guard_of(openid, keys=None, *, audience="ES256", algorithms="ES256", **words
     return Guard([issuer])
 
 
-def eventually(what, patience=PATIENCE):
-    """The first true answer of *what*; the test fails where none comes in time."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    return pytest.fail(f"did not happen within {patience:g} s")
-
-
 def kid_of(token):
     return parse(token)[0].kid
-
-
-def refused(caplog):
-    """The reasons that were logged."""
-    return [record.reason for record in caplog.records if record.name == "jwtguard.refused"]
 
 
 @pytest.fixture(scope="module")

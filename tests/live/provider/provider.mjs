@@ -79,7 +79,6 @@ function provide(issuer) {
     jwks: { keys: settings.keys },
     scopes: ['read', 'write'],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'ES256', 'Ed25519'] },
     ttl: { ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 3600 },
     features: {
       clientCredentials: { enabled: true },

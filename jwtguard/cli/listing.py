@@ -36,7 +36,7 @@ def _count(issuer: Issuer) -> int:
 
 def _times(source: KeySource) -> tuple[float, float] | None:
     """Until when the keys are fresh, and until when they are used where a refresh fails."""
-    snapshot = source._snapshot if isinstance(source, RemoteKeys) else None
+    snapshot = source.snapshot if isinstance(source, RemoteKeys) else None
     return None if snapshot is None else (snapshot.fresh_until, snapshot.stale_until)
 
 

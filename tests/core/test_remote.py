@@ -1,5 +1,6 @@
 """Keys that are fetched: every step of the flows by hand, with a clock and a jitter of our own."""
 
+import inspect
 import json
 import logging
 
@@ -7,6 +8,7 @@ import pytest
 
 from jwtguard import Discovery, Guard, Issuer, JWKSet, RemoteKeys, Secret, drive, errors
 from jwtguard.core import Allow, Deny, Fetch, Fetched, Request
+from jwtguard.core import remote as core_remote
 from jwtguard.core.keyloader import RefreshingKeySource
 from jwtguard.core.model import Background
 from jwtguard.core.remote import MAX_ABSENT_KIDS, MAX_BACKOFF, MAX_NOTES
@@ -169,7 +171,8 @@ FRESHNESS = [
     ("public, max-age=600, must-revalidate", 600),
     ("public,max-age = 600 ,x", 600),
     ('max-age="600"', 600),
-    ("max-age=600, max-age=900", 600),
+    ("max-age=600, max-age=900", 60),
+    ("max-age=600, public, max-age=600", 60),
     ("s-maxage=100, max-age=600", 600),
     ("max-age=0", 60),
     ("max-age=59", 60),
@@ -177,11 +180,18 @@ FRESHNESS = [
     ("max-age=9999999999", 3600),
     ("max-age=99999999999999999999999999", 3600),
     ("max-age=" + "9" * 10_000, 3600),
-    ("max-age=-1", 3600),
-    ("max-age=1e3", 3600),
-    ("max-age=soon", 3600),
-    ("max-age", 3600),
-    ("max-age=٦٠٠", 3600),
+    ("max-age=-1", 60),
+    ("max-age=1e3", 60),
+    ("max-age=soon", 60),
+    ("max-age=", 60),
+    ("max-age", 60),
+    ("max-age 600", 60),
+    ("max-age=600s", 60),
+    ('max-age="600', 60),
+    ('max-age="60,0"', 60),
+    ("max-age=٦٠٠", 60),
+    ("max-ages=100", 3600),
+    ("max-age-x=100", 3600),
     ("s-maxage=100", 3600),
     ("x-max-age=100", 3600),
     ("no-store", 60),
@@ -228,6 +238,55 @@ def test_a_set_that_may_be_fresh_for_longer_than_stale_is_used_until_then():
     assert source.current().keys
     clock.now += 1
     assert not source.current().keys
+
+
+# --- a set of an earlier life ---------------------------------------------------------------------
+
+
+class Kept(core_remote.RemoteKeys):
+    """A source that says what it is told."""
+
+    def __init__(self, **words):
+        self.told = []
+        super().__init__(URL, clock=clock, jitter=lambda: 0.0, **words)
+
+    def _accepted(self, fetched_at, body):
+        self.told.append((fetched_at, body))
+
+
+def test_a_set_of_an_earlier_life_is_used_as_a_stale_one_and_refreshed_at_once():
+    source = Kept(max_stale=100)
+    source._start_from({"keys": [KEY]}, START - 60)
+    assert source.current().find("ES256", KID)
+    assert source.due()
+    assert source.snapshot.fetched_at == START - 60
+
+    assert lookup_fails(source, "unknown", DOWN) == 30  # it may be a key of today
+    clock.now += 39
+    assert source.current().keys
+    clock.now += 1
+    assert not source.current().keys
+
+
+def test_what_is_no_usable_set_is_not_begun_with():
+    source = Kept()
+    for document in (None, [], {}, {"keys": []}, {"keys": [KEY | {"kty": "oct", "k": "AAAA"}]}):
+        with pytest.raises((ValueError, errors.FetchError)):
+            source._start_from(document, START)
+    assert source.snapshot is None
+
+
+def test_every_good_answer_is_told_and_no_bad_one():
+    source = Kept()
+    first = answer(etag='"a"')
+    run(source.refresh(), first)
+    clock.now += 60
+    run(source.refresh(), Fetched(304, {}, b""))
+    clock.now += 60
+    run(source.refresh(), answer([]))
+    clock.now += 60
+    run(source.refresh(), DOWN)
+    assert source.told == [(START, first.body), (START + 60, None)]
 
 
 # --- ETag ---------------------------------------------------------------------------------------
@@ -896,6 +955,21 @@ def test_discovery_needs_an_issuer():
     assert "issuers[0].issuer" in problems(Discovery(), issuer=7)
 
 
+def test_the_words_of_every_fetched_source_are_those_of_remote_keys():
+    own = set(inspect.signature(core_remote.RemoteKeys).parameters) - {"jwks_uri"}
+    assert own == set(core_remote.RemoteWords.__annotations__)
+
+
+def test_the_address_of_a_templates_documents_is_a_template_too():
+    words = {"issuer": "https://x.test/{tenant}", "tenants": ["a"]}
+    [(where, what)] = issuer(Discovery("https://x.test/document"), **words).problems
+    assert where == "keys.url"
+    assert "put {tenant} into the address" in what
+    template = issuer(Discovery("https://x.test/{tenant}/document"), **words)
+    assert template.problems == []
+    assert template.source_of("a").url == "https://x.test/a/document"
+
+
 def test_a_discovery_is_one_issuers():
     shared = Discovery()
     first, again = issuer(shared), issuer(shared)
@@ -917,6 +991,17 @@ def test_every_number_is_checked_at_start_up(name, value):
         assert what.startswith(
             "is a number of bytes" if name == "max_bytes" else "is a number of s"
         )
+
+
+def test_the_bounds_of_freshness_are_in_order():
+    for words in ({"min_fresh": 4000}, {"max_fresh": 59}, {"min_fresh": 5, "max_fresh": 4}):
+        [(where, what)] = problems(RemoteKeys(URL, **words)).items()
+        assert where == "issuers[0].keys.min_fresh"
+        assert what.startswith(f"is {words.get('min_fresh', 60)}, more than max_fresh, ")
+    assert problems(RemoteKeys(URL, min_fresh=60, max_fresh=60)) == {}
+    assert list(problems(RemoteKeys(URL, min_fresh=9, max_fresh=0))) == [
+        "issuers[0].keys.max_fresh"
+    ]
 
 
 def test_insecure_http_is_a_switch_and_is_announced(caplog):

@@ -23,6 +23,7 @@ from jwtguard import (
 from jwtguard.core import Allow, Deny, Fetched, Request
 from jwtguard.core.introspection import DISCOVERY_COOLDOWN, MAX_EXCHANGES, MAX_REFUSED
 from jwtguard.core.jose import MAX_TOKEN
+from jwtguard.testing import FakeIssuer
 
 from .forge import AUDIENCE, CLAIMS, ISSUER, NOW, OTHER_SECRET, SECRET, forge, token
 
@@ -638,6 +639,16 @@ def test_an_answer_about_a_jwt_is_kept_no_longer_than_either_says(own, answered)
         assert decided(guard, raw=raw) == (401, "expired")
     else:
         assert decided(guard, INACTIVE, raw=raw) == (401, "token_inactive")
+
+
+def test_a_key_that_leaves_takes_the_answers_about_its_tokens_along():
+    idp = FakeIssuer(ISSUER, audience=AUDIENCE, algorithm="ES256", clock=clock)
+    guard = guard_of(idp.trusted(introspection=asking(when="always")))
+    raw = idp.token()
+    assert decided(guard, said({"active": True}), raw=raw) == (200, None)
+    assert decided(guard, raw=raw) == (200, None)
+    idp.rotate(keep=0)
+    assert decided(guard, raw=raw) == (401, "key_not_found")
 
 
 def test_an_opaque_token_of_an_issuer_that_is_always_asked():

@@ -14,6 +14,7 @@ from jwtguard import (
     Guard,
     Introspection,
     Issuer,
+    RemoteKeys,
     Requirement,
     Rule,
     Secret,
@@ -639,6 +640,22 @@ def test_an_answer_about_a_jwt_is_kept_no_longer_than_either_says(own, answered)
         assert decided(guard, raw=raw) == (401, "expired")
     else:
         assert decided(guard, INACTIVE, raw=raw) == (401, "token_inactive")
+
+
+def test_an_answer_does_not_make_a_token_valid_earlier():
+    guard = always()
+    raw = token(nbf=NOW)
+    assert decided(guard, said(nbf=NOW - 1000), raw=raw) == (200, None)
+    clock.now -= 20
+    assert decided(guard, raw=raw) == (401, "not_yet_valid")
+
+
+def test_an_opaque_token_has_no_keys_to_refresh():
+    keys = RemoteKeys("https://issuer.test/keys", clock=clock)
+    guard = guard_of(issuer(keys=keys, algorithms=["ES256"]))
+    assert decided(guard, said()) == (200, None)
+    assert decided(guard) == (200, None)
+    assert guard.recall("GET", "/x", "/x", f"Bearer {OPAQUE}").token.subject == "alice"
 
 
 def test_a_key_that_leaves_takes_the_answers_about_its_tokens_along():

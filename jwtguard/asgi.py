@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import drive
+from . import drive, lifetime
 from .core.errors import JWTGuardError
-from .core.model import Allow, Deny, Pairs, Request
+from .core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from .guard import Guard
 from .interface import expect, refuse_own_prefix, wrong_door
 from .transport import for_loops
@@ -30,6 +30,9 @@ class GuardMiddleware:
 
     The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
     jwtguard alone, or by *fetch*, ``async Fetch -> Fetched``, which raises `errors.FetchError`.
+
+    WebSockets and server-sent events end *expiry_grace* seconds after their token does; with None
+    they go on for as long as they like.
     """
 
     def __init__(
@@ -39,12 +42,16 @@ class GuardMiddleware:
         *,
         client: "Client | None" = None,
         fetch: drive.FetchAsync | None = None,
+        expiry_grace: float | None = 0.0,
     ) -> None:
         expect(app, guard, "asgi")
         refuse_own_prefix(app)
         self.app = app
         self.guard = guard
         self._exchanges = for_loops(guard, client, fetch)
+        self._watch = (
+            None if expiry_grace is None else lifetime.Watch(guard, self._exchanges, expiry_grace)
+        )
         # Servers ask whether `app.__call__` is a coroutine function, and then call the class's:
         # that one is not, so that it can say at once that a WSGI server is calling.
         vars(self)["__call__"] = self._connection
@@ -63,27 +70,50 @@ class GuardMiddleware:
             # The ASGI specification asks for an exception where a type is not understood.
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
-        allow = None
-        if kind == "http":
-            path, raw_path = _target(scope)
-            fields = [value for name, value in scope["headers"] if name == b"authorization"]
-            if len(fields) == 1:
-                field = fields[0].decode("latin-1")
-                allow = guard.recall(scope["method"], path, raw_path, field)
-        if allow is None:
-            decision = guard.judge(ScopeRequest(scope))
-            if not isinstance(decision, (Allow, Deny)):
-                decision = await drive.arun(decision, *self._exchanges)
-            if isinstance(decision, Deny):
-                if kind == "http":
-                    return await _respond(decision, send, "http.response")
-                return await _refuse_handshake(decision, scope, receive, send)
-            allow = decision
+        decision = decide(scope, guard)
+        if not isinstance(decision, (Allow, Deny)):
+            decision = await drive.arun(decision, *self._exchanges)
+        if isinstance(decision, Deny):
+            if kind == "http":
+                return await _respond(decision, send, "http.response")
+            return await _refuse_handshake(decision, scope, receive, send)
         if guard.response_headers:
             send = _completing(send, guard.response_headers)
-        if allow.subprotocol is not None:
-            send = _choosing(send, allow.subprotocol)
-        return await self.app(_published(scope, allow, guard), receive, send)
+        if decision.subprotocol is not None:
+            send = _choosing(send, decision.subprotocol)
+        seen = published(scope, decision, guard)
+        if decision.token is None or self._watch is None:
+            return await self.app(seen, receive, send)
+        if kind == "websocket":
+            return await lifetime.websocket(
+                self.app, seen, receive, send, self._watch, decision.token
+            )
+        stream = lifetime.EventStream(self._watch, decision.token, send)
+        try:
+            return await self.app(seen, receive, stream.send)
+        except lifetime.ConnectionEnded:
+            return None  # the app has nothing more to say to anybody
+        finally:
+            if stream.connection is not None:
+                stream.connection.forget()
+
+
+def decide(
+    scope: Scope, guard: Guard, is_public: Callable[[], bool] | None = None
+) -> Decision | Flow[Decision]:
+    """Allow or Deny the request of *scope*, or the flow that leads there.
+
+    *is_public* as in `Guard.judge`.
+    """
+    if scope["type"] == "http":
+        path, raw_path = _target(scope)
+        fields = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(fields) == 1:
+            field = fields[0].decode("latin-1")
+            allow = guard.recall(scope["method"], path, raw_path, field)
+            if allow is not None and (is_public is None or not guard.is_closing(allow)):
+                return allow
+    return guard.judge(ScopeRequest(scope), is_public=is_public)
 
 
 class ScopeHeaders:
@@ -197,7 +227,8 @@ def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _published(given: Scope, allow: Allow, guard: Guard) -> Scope:
+def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
+    """A copy of the scope, as the app may see it where *allow* was decided."""
     token = allow.token
     headers, variables, _ = allow.published
     scope: dict[str, Any] = dict(given)

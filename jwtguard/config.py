@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .core import remote
 from .core.errors import ConfigurationError, Problem
 from .core.introspection import Introspection
 from .core.issuer import Issuer
-from .core.keyloader import ENCODINGS, KeySource, LocalKeys
+from .core.keyloader import ENCODINGS, KeySource, LocalKeys, SeveralSources
 from .core.keys import KeySet
 from .core.policy import Rule
-from .core.remote import Discovery, RemoteKeys
 from .core.requirement import Requirement
 from .core.wording import as_list, did_you_mean, one_of
 from .guard import Guard
-from .keyfiles import JWKSet, KeyFile, PublicKey, Secret
+from .keyfiles import Discovery, JWKSet, KeyFile, PublicKey, RemoteKeys, Secret
+from .lastknown import Origin, is_open_to_others
+from .presets import PROVIDERS, expand, find
 
 Place = str
 Target = Guard | Mapping[str, Any] | str | os.PathLike[str]
@@ -145,7 +147,7 @@ def _parameters(of: type, *left_out: str) -> tuple[str, ...]:
 GUARD_KEYS = _parameters(Guard, "issuers", "rules", "clock", "error_body")
 ISSUER_KEYS = _parameters(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = _parameters(Introspection, "clock")
-REMOTE_KEYS = _parameters(RemoteKeys, "jwks_uri", "clock", "jitter")
+REMOTE_KEYS = (*_parameters(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
 RULE_KEYS = (*_parameters(Rule), *_parameters(Requirement, "check"))
 
 _TOP, _ISSUER, _RULE = "the top of the file", "[[issuer]]", "[[rule]]"
@@ -160,7 +162,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     _TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
-    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection"),
+    _ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     _REMOTE: REMOTE_KEYS,
     _INTROSPECTION: INTROSPECTION_KEYS,
     _RULE: RULE_KEYS,
@@ -168,6 +170,13 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
 _SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 
 _IN_CODE = "is code, which a file cannot hold; make the Guard in Python for it"
+
+# The places that presets have, and whose they are.
+_PLACES: Mapping[str, list[str]] = {
+    place: [name for name, provider in PROVIDERS.items() if place in provider.places]
+    for provider in PROVIDERS.values()
+    for place in provider.places
+}
 
 # Words that somebody may well write, and what to write instead.
 _ELSEWHERE: Mapping[tuple[str, str], str] = {
@@ -177,6 +186,11 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
     (_ISSUER, "keys"): f"is written by where the keys are: {_SOURCE_LIST}",
     (_ISSUER, "insecure_short_keys"): "stands with the key it is for, as in "
     'secret = { value = "…", insecure_short_keys = true }',
+    **{
+        (_ISSUER, place): f"belongs to preset = {' or '.join(map(repr, names))}"
+        for place, names in _PLACES.items()
+        if place not in GUARD_KEYS  # realm: most likely it is the guard's
+    },
 }
 
 _SECRETS = frozenset({"client_secret", "private_key"})
@@ -277,6 +291,12 @@ class _Reading:
     def _say(self, place: Place, what: str) -> None:
         self.problems.append((place, what))
 
+    def _say_of(self, place: Place, problems: Iterable[Problem]) -> None:
+        """Say what nobody has said yet of the words of a table."""
+        for word, what in problems:
+            if not self._is_said(f"{place}.{word}"):
+                self._say(f"{place}.{word}", what)
+
     def _tables(
         self, kind: str, mapping: Mapping[str, Any], prefix: str = ""
     ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
@@ -353,6 +373,11 @@ class _Reading:
         return None
 
     def _issuer(self, place: Place, table: Mapping[str, Any], base: Path) -> None:
+        if "preset" in table:
+            expanded = self._expanded(place, table)
+            if expanded is None:
+                return
+            table = expanded
         words = self._words(_ISSUER, place, table)
         if "audience" not in table:
             self._say(
@@ -385,7 +410,7 @@ class _Reading:
                     f"stands beside {' and '.join(others)}; an issuer's keys come from one of "
                     "jwks_uri, discovery and local sources",
                 )
-            fetched = self._fetched(kind, place, table)
+            fetched = self._fetched(kind, place, table, base)
             if fetched is not None:
                 sources.append(fetched)
                 places.append(f"{place}.{kind}")
@@ -412,18 +437,41 @@ class _Reading:
         self.places["issuers"].append(place)
         self.sources.append(places)
 
-    def _fetched(self, kind: str, place: Place, table: Mapping[str, Any]) -> RemoteKeys | None:
+    def _expanded(self, place: Place, table: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The table with what its preset says; None where there is no such preset."""
+        given = {
+            word: self._resolved(f"{place}.{word}", value)
+            if word == "preset" or word in _PLACES
+            else value
+            for word, value in table.items()
+        }
+        try:
+            provider = find(given.pop("preset"))
+        except ConfigurationError as error:
+            self._say_of(place, error.problems)
+            return None
+        own_keys = bool(table.keys() & {*FETCHED, *KEY_SOURCES, "keys"})
+        words, problems = expand(provider, given, own_keys=own_keys)
+        self._say_of(place, problems)
+        return words
+
+    def _fetched(
+        self, kind: str, place: Place, table: Mapping[str, Any], base: Path
+    ) -> RemoteKeys | Discovery | None:
         """The source behind ``jwks_uri`` or ``discovery``; None where there is a problem."""
         at = f"{place}.{kind}"
         before = len(self.problems)
         address = self._resolved(at, table[kind])
         is_set = len(self.problems) == before
-        remote = table.get("remote", {})
+        given = table.get("remote", {})
         words: dict[str, Any] = {}
-        if isinstance(remote, Mapping):
-            words = self._words(_REMOTE, f"{place}.remote", remote)
+        if isinstance(given, Mapping):
+            words = self._words(_REMOTE, f"{place}.remote", given)
         else:
-            self._say(f"{place}.remote", f"is a table, {_REMOTE}; found {remote!r}")
+            self._say(f"{place}.remote", f"is a table, {_REMOTE}; found {given!r}")
+        file = words.get("cache_file")
+        if isinstance(file, str) and file:
+            words["cache_file"] = base / file
         if not is_set:
             return None
         if kind == "jwks_uri":
@@ -598,21 +646,42 @@ def _listed(
 # --- warnings -----------------------------------------------------------------------------------
 
 
-def key_file_warnings(guard: Guard) -> list[Problem]:
-    """Files with secret or private keys that everybody on the machine can read."""
-    warnings = []
+def key_sources(guard: Guard) -> Iterator[tuple[Place, Issuer, KeySource]]:
+    """Every key source with its place; those of tenants have that of what they were made of."""
     for index, issuer in enumerate(guard.issuers):
-        several = len(issuer.sources) > 1
+        given = len(issuer.source.sources) if isinstance(issuer.source, SeveralSources) else 1
         for at, source in enumerate(issuer.sources):
-            if isinstance(source, KeyFile) and _is_exposed(source):
-                warnings.append(
-                    (
-                        f"issuers[{index}].keys" + (f"[{at}]" if several else ""),
-                        f"{source.path} holds a secret or private key and others can read it; "
-                        f"chmod o= {source.path}",
-                    )
-                )
+            yield f"issuers[{index}].keys" + (f"[{at % given}]" * (given > 1)), issuer, source
+
+
+def key_file_warnings(guard: Guard) -> list[Problem]:
+    """Key files that others can read or write where they must not, or that keep nothing."""
+    warnings: list[Problem] = []
+    kept: dict[Path, Origin] = {}
+    for place, _, source in key_sources(guard):
+        if isinstance(source, KeyFile) and _is_exposed(source):
+            what = (
+                f"{source.path} holds a secret or private key and others can read it; "
+                f"chmod o= {source.path}"
+            )
+            warnings.append((place, what))
+        elif isinstance(source, RemoteKeys | Discovery) and source.cache_file is not None:
+            other = kept.setdefault(source.cache_file, source.origin)
+            found = _cache_file_warnings(source.cache_file, other == source.origin)
+            warnings += ((f"{place}.cache_file", what) for what in found)
     return warnings
+
+
+def _cache_file_warnings(file: Path, is_own: bool) -> Iterator[str]:
+    if not is_own:
+        yield f"{file} is another issuer's too, and keeps the keys of one; name a file for each"
+    if not file.parent.is_dir():
+        yield f"{file.parent} is no directory, so that no keys are kept"
+    if is_open_to_others(file):
+        yield (
+            f"{file} is not believed: others may write it, and so have tokens of their own "
+            f"accepted; chmod go-w {file}"
+        )
 
 
 def _is_exposed(file: KeyFile) -> bool:

@@ -10,7 +10,7 @@ def reports():
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import flask
 from werkzeug.local import LocalProxy
@@ -18,12 +18,10 @@ from werkzeug.local import LocalProxy
 from .core.claims import Claims
 from .core.requirement import Requirement
 from .core.token import VerifiedToken
-from .requires import judge, published_token, requirement_from
+from .requires import View, judge, mark, published_token, requirement_from
 from .wsgi import EnvironRequest
 
 __all__ = ["current_claims", "current_token", "requires"]
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
@@ -49,7 +47,7 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
                 return flask.Response(deny.body, deny.status, list(deny.headers))
             return flask.current_app.ensure_sync(view)(*args, **kwargs)
 
-        return cast(View, required)
+        return mark(cast(View, required), wanted, view)
 
     return decorate
 

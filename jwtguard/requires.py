@@ -4,14 +4,21 @@ The guard in front of the app has judged the request by its rules; a decorator s
 wants besides, in the same words, and refuses as the guard would.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 from .core.errors import AuthError, ConfigurationError, MissingCredentials
 from .core.model import Deny, Request
 from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+Said = Requirement | Literal["public"]
+"""What a view says of itself."""
 
 Published = Mapping[str, Any]
 """Where a door leaves what it knows: a WSGI environ, or an ASGI scope."""
@@ -76,3 +83,61 @@ def judge(
         guard: Guard = published["jwtguard.guard"]
         return guard.refusal(error, request, f"requires:{view}", raw)
     return None
+
+
+# --- what views say of themselves ---------------------------------------------------------------
+
+_SAID = "__jwtguard__"  # travels through every decorator that uses functools.wraps
+_wrapped: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+
+
+def said_by(view: object) -> Said | None:
+    """What a view says of itself, by ``requires`` or ``public``; None where it says nothing."""
+    said: Said | None = getattr(view, _SAID, None)
+    return said
+
+
+def mark(view: View, said: Said, inner: Callable[..., Any] | None = None) -> View:
+    """Write down what *view* says of itself; *inner* is what it wraps.
+
+    Raises errors.ConfigurationError where it says both.
+    """
+    name = getattr(view, "__qualname__", repr(view))
+    before = said_by(inner if inner is not None else view)
+    if before is not None and (before == "public") != (said == "public"):
+        raise ConfigurationError(f"{name} is marked public and has requirements; it is one of them")
+    setattr(view, _SAID, said)
+    if inner is not None:
+        with suppress(TypeError):  # some callables cannot be remembered weakly
+            _wrapped[inner] = name
+    return view
+
+
+def refuse_open_routes(views: Iterable[Callable[..., Any]]) -> None:
+    """Raises errors.ConfigurationError where a route leads past the decorator of its view.
+
+    *views* are what the routes of an app lead to. A decorator above the route decorates what
+    nobody calls: the route has registered the function below it.
+    """
+    open_ones = dict.fromkeys(name for view in views if (name := _passed_by(view)) is not None)
+    if open_ones:
+        above = "@requires(…) stands above the route, where it guards nothing; put it below"
+        raise ConfigurationError([(name, above) for name in open_ones])
+
+
+def _passed_by(view: Callable[..., Any]) -> str | None:
+    """The name of the view where a decorator wraps *view*, or what it calls, for nobody."""
+    inside = [] if said_by(view) is not None else _insides(view)
+    for one in (view, *inside):
+        with suppress(TypeError):  # no weak reference to it can be made, so none was
+            if (name := _wrapped.get(one)) is not None:
+                return name
+    return None
+
+
+def _insides(view: object) -> list[Any]:
+    """What *view* wraps, and what that wraps, to the function itself."""
+    found: list[Any] = []
+    while (view := getattr(view, "__wrapped__", None)) is not None and view not in found:
+        found.append(view)
+    return found

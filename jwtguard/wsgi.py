@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from . import drive
-from .core.model import Allow, Deny, Pairs, Request
+from .core.model import Allow, Decision, Deny, Pairs, Request
 from .guard import Guard
 from .interface import expect, wrong_door
 from .transport import for_threads
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .transport import Client
+
+
+Exchanges = tuple[drive.FetchSync, drive.Start]
+"""How HTTP exchanges are made, and how background work is begun."""
 
 
 class GuardMiddleware:
@@ -47,21 +51,32 @@ class GuardMiddleware:
         if too_many:
             raise wrong_door("asgi")
         guard = self.guard
-        path, raw_path = _target(environ)
-        field = environ.get("HTTP_AUTHORIZATION")
-        allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field)
-        if allow is None:
-            decision = guard.judge(EnvironRequest(environ))
-            if not isinstance(decision, (Allow, Deny)):
-                decision = drive.run(decision, *self._exchanges)
-            if isinstance(decision, Deny):
-                start_response(_status_line(decision.status), list(decision.headers))
-                return [decision.body]
-            allow = decision
-        _publish(environ, allow, guard)
+        decision = decide(environ, guard, self._exchanges)
+        if isinstance(decision, Deny):
+            start_response(_status_line(decision.status), list(decision.headers))
+            return [decision.body]
+        publish(environ, decision, guard)
         if guard.response_headers:
             start_response = _completing(start_response, guard.response_headers)
         return self.app(environ, start_response)
+
+
+def decide(
+    environ: "WSGIEnvironment",
+    guard: Guard,
+    exchanges: Exchanges,
+    is_public: Callable[[], bool] | None = None,
+) -> Decision:
+    """Allow or Deny the request of *environ*; *is_public* as in `Guard.judge`."""
+    path, raw_path = _target(environ)
+    field = environ.get("HTTP_AUTHORIZATION")
+    allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field)
+    if allow is not None and (is_public is None or not guard.is_closing(allow)):
+        return allow
+    decision = guard.judge(EnvironRequest(environ), is_public=is_public)
+    if isinstance(decision, (Allow, Deny)):
+        return decision
+    return drive.run(decision, *exchanges)
 
 
 class EnvironHeaders:
@@ -138,7 +153,8 @@ def _latin1(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
+def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
+    """Make the app see what *allow* says."""
     token = allow.token
     headers, variables, user = allow.published
     pop = environ.pop

@@ -22,6 +22,9 @@ ISSUER = {"audience": False, "algorithms": ["HS256"], "secret": SECRET}
 JWKS = "https://login.example.com/jwks"
 FETCHED = {"issuer": "https://login.example.com", "audience": False, "algorithms": ["ES256"]}
 
+FETCHING = {"issuer": FETCHED | {"jwks_uri": JWKS}}
+RESOURCE = {"public_url": "https://api.example.com", "protected_resource": {"path": "/mcp"}}
+
 
 def problems(mapping, base="."):
     with pytest.raises(ConfigurationError) as caught:
@@ -68,6 +71,7 @@ WORDS = [
     ("guard", "response_headers", True, True),
     ("guard", "require_https", "refuse", "refuse"),
     ("guard", "cache_size", 10, 10),
+    ("guard", "protected_resource", False, False),
     ("issuer", "issuer", "https://login.example.com/", "https://login.example.com/"),
     ("issuer", "name", "people", "people"),
     ("issuer", "audience", "https://api.example.com", {"https://api.example.com"}),
@@ -79,6 +83,7 @@ WORDS = [
     ("issuer", "leeway", 0, 0),
     ("issuer", "max_age", 60, 60),
     ("issuer", "roles", ["/realm/roles"], ("/realm/roles",)),
+    ("issuer", "require", {"token_use": "access"}, {"token_use": "access"}),
     ("issuer", "any_iss", True, True),
     ("rule", "path", ["/a", "/b/**"], ["/a", "/b/**"]),
     ("rule", "access", "optional", "optional"),
@@ -351,6 +356,10 @@ BAD_REMOTE = [
     ({"jwks_uri": JWKS, "remote": {"audience": "x"}}, ".remote.audience", "is a key of [[issuer]]"),
     ({"jwks_uri": JWKS, "remote": {"cooldown": "30"}}, ".remote.cooldown", "seconds above 0"),
     ({"discovery": True, "remote": {"max_bytes": 0}}, ".remote.max_bytes", "bytes above 0"),
+    ({"jwks_uri": JWKS, "remote": {"min_fresh": 9, "max_fresh": 8}}, ".remote.min_fresh",
+     "is 9, more than max_fresh, 8"),
+    ({"jwks_uri": JWKS, "remote": {"cache_file": ""}}, ".remote.cache_file", "name of a file"),
+    ({"discovery": True, "remote": {"cache_file": 5}}, ".remote.cache_file", "name of a file"),
     ({"jwks_uri": JWKS, "remote": {"insecure_http": "no"}}, ".remote.insecure_http",
      "true or false"),
     ({"jwks_uri": JWKS, "remote": {"timeout": {"env": "TEST_UNSET"}}}, ".remote.timeout",
@@ -402,7 +411,7 @@ def test_fetched_keys_are_an_address_or_found_by_discovery(monkeypatch, words, k
 def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
     words = {
         "cooldown": 10, "min_fresh": 20, "max_fresh": 300, "max_stale": 4000.5, "timeout": 2,
-        "max_bytes": 10_000, "insecure_http": True,
+        "max_bytes": 10_000, "insecure_http": True, "cache_file": "kept.json",
     }  # fmt: skip
     assert words.keys() == set(config.REMOTE_KEYS)
     lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
@@ -415,7 +424,7 @@ def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
     source = config.from_toml(file).issuers[0].source
     was = {name: getattr(source, name, None) for name in words} | {"insecure_http": source.insecure}
 
-    assert was == words
+    assert was == words | {"cache_file": tmp_path / "kept.json"}
 
 
 # --- introspection ------------------------------------------------------------------------------
@@ -641,6 +650,19 @@ PROBLEMS = [
     (with_issuer() | {"login": "/login"}, "login", "round in circles"),
     (with_issuer() | {"cache_size": "many"}, "cache_size", "is a number"),
     (with_issuer() | {"realm": {"env": "TEST_UNSET"}}, "realm", "TEST_UNSET is not set"),
+    (with_issuer() | RESOURCE, "protected_resource.authorization_servers", "is missing"),
+    (FETCHING | {"protected_resource": True}, "public_url", "this site's own address"),
+    (FETCHING | RESOURCE | {"protected_resource": "/mcp"}, "protected_resource", "found str"),
+    (
+        FETCHING | RESOURCE | {"protected_resource": [{"path": "/a"}, {"pth": "/b"}]},
+        "protected_resource[1].pth",
+        "did you mean 'path'?",
+    ),
+    (
+        FETCHING | RESOURCE | {"protected_resource": {"resource_name": {"env": "TEST_UNSET"}}},
+        "protected_resource.resource_name",
+        "TEST_UNSET is not set",
+    ),
     (with_issuer() | {"issuers": []}, "issuer", "write issuer or issuers, not both"),
     ({}, "issuer", "is empty"),
     ({"issuers": []}, "issuers", "is empty"),
@@ -984,6 +1006,26 @@ def test_an_unset_environment_is_an_error_and_never_no_guard(monkeypatch, value)
 def test_a_configuration_that_is_no_mapping_is_an_error(wrong):
     with pytest.raises(ConfigurationError, match="is a mapping"):
         config.from_mapping(wrong)
+
+
+def test_resources_are_a_table_or_a_list_of_tables_in_a_file(tmp_path):
+    address = 'public_url = "https://api.example.com"\n'
+    issuer = "".join(
+        f"{name} = {json.dumps(value)}\n" for name, value in FETCHING["issuer"].items()
+    )
+    for text, paths in (
+        (f"{address}protected_resource = true\n[[issuer]]\n{issuer}", [""]),
+        (f'{address}[[issuer]]\n{issuer}[protected_resource]\npath = "/mcp"', ["/mcp"]),
+        (
+            f'{address}[[issuer]]\n{issuer}[[protected_resource]]\npath = "/a"\n'
+            '[[protected_resource]]\npath = "/b/c"',
+            ["/b/c", "/a"],
+        ),
+    ):
+        guard = config.from_toml(write_toml(tmp_path, text))
+
+        documents = [f"/.well-known/oauth-protected-resource{path}" for path in paths]
+        assert guard._setup.resources.paths == documents
 
 
 def test_toml_and_mapping_are_the_same_schema(tmp_path):

@@ -1,6 +1,7 @@
 """The ``requires`` decorators: a view says what it wants, and is refused as by a rule."""
 
 import asyncio
+import functools
 import json
 import subprocess
 import sys
@@ -21,7 +22,10 @@ from werkzeug.test import Client
 import jwtguard.django
 import jwtguard.flask
 from jwtguard import Guard, Requirement, Rule, asgi, errors, wsgi
+from jwtguard.errors import ConfigurationError
 from jwtguard.flask import current_claims, current_token
+from jwtguard.flask import requires as flask_requires
+from jwtguard.requires import mark, refuse_open_routes, said_by
 from jwtguard.testing import FakeIssuer
 
 if not settings.configured:
@@ -379,3 +383,85 @@ def test_a_door_that_publishes_less_is_told_what_is_missing(published):
 
     with pytest.raises(errors.ConfigurationError, match=r"jwtguard\.token and jwtguard\.guard"):
         judge(Requirement(), published, Request("GET", "/x"), {}, "view")
+
+
+# --- what views say of themselves ---------------------------------------------------------------
+
+
+def unmarked():
+    return None
+
+
+def wrapped_by(decorator):
+    """A fresh function, and what *decorator* makes of it."""
+
+    def view():
+        return None
+
+    return view, decorator(view)
+
+
+def test_a_view_says_what_it_wants_through_other_decorators():
+    _, guarded = wrapped_by(flask_requires(scopes="a"))
+
+    @functools.wraps(guarded)
+    def outer():
+        return guarded()
+
+    assert said_by(outer).scopes == ("a",)
+    assert said_by(unmarked) is None
+    refuse_open_routes([outer, guarded, unmarked, functools.partial(unmarked), print])
+
+
+@pytest.mark.parametrize("seen_as", ["itself", "inside another decorator"])
+def test_a_route_that_leads_past_the_decorator_of_its_view_is_refused(seen_as):
+    view, _ = wrapped_by(flask_requires(scopes="a"))
+    registered = view
+    if seen_as != "itself":
+
+        @functools.wraps(view)
+        def registered():
+            return view()
+
+    with pytest.raises(ConfigurationError, match="put it below") as refused:
+        refuse_open_routes([unmarked, registered, registered])
+    assert [name for name, _ in refused.value.problems] == [
+        "wrapped_by.<locals>.view",
+    ]
+
+
+def test_a_route_between_two_decorators_is_refused():
+    _, inner = wrapped_by(flask_requires(scopes="a"))
+    flask_requires(scopes="b")(inner)
+    with pytest.raises(ConfigurationError, match="put it below"):
+        refuse_open_routes([inner])
+
+
+def test_a_view_is_public_or_has_requirements_and_not_both():
+    def view():
+        return None
+
+    mark(view, "public")
+    assert said_by(view) == "public"
+    with pytest.raises(ConfigurationError, match="it is one of them"):
+        flask_requires(scopes="a")(view)
+    _, guarded = wrapped_by(flask_requires(scopes="a"))
+    with pytest.raises(ConfigurationError, match="it is one of them"):
+        mark(guarded, "public")
+
+
+def test_what_cannot_be_remembered_weakly_is_wrapped_all_the_same():
+    class Callable:
+        __slots__ = ()
+
+        def __call__(self):
+            return None
+
+    assert said_by(mark(plain_wrapper(), Requirement(), Callable())) is not None
+
+
+def plain_wrapper():
+    def wrapper():
+        return None
+
+    return wrapper

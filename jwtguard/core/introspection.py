@@ -246,7 +246,7 @@ class Introspection:
                 flight=(self, attempt),
             )
             found = discovered(url, answer, self.issuer, "introspection_endpoint", self.insecure)
-        except (FetchError, ValueError) as error:
+        except FetchError as error:
             if attempt == self._attempt:
                 self._not_before = self._clock() + DISCOVERY_COOLDOWN
                 self._attempt = attempt + 1

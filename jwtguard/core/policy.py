@@ -1,6 +1,7 @@
 """Rules: which paths and methods, which credentials, issuers and requirements."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, Literal
 
 from .candidates import Candidates
@@ -18,6 +19,7 @@ def is_https_word(value: object) -> bool:
     return value is False or (isinstance(value, str) and value in HTTPS)
 
 
+Access = Literal["protected", "optional", "public"]
 ACCESS = ("protected", "optional", "public")
 HTTPS = (False, "refuse", "redirect")
 
@@ -170,6 +172,7 @@ class BoundRule:
         "removed",
         "requirement",
         "rule",
+        "variants",
     )
 
     def __init__(
@@ -207,6 +210,18 @@ class BoundRule:
             and not https
             and rule.requirement.is_static
         )
+        self.variants: dict[Access, BoundRule] = {}
+
+    def with_access(self, access: Access) -> "BoundRule":
+        """The same rule with another ``access``, where code and not the rule says what it is."""
+        if access == self.access:
+            return self
+        variant = self.variants.get(access)
+        if variant is None:
+            variant = copy(self)
+            variant.access = access
+            self.variants[access] = variant
+        return variant
 
 
 class Entry:
@@ -230,17 +245,34 @@ MAX_KNOWN_TARGET = 256  # characters
 class Policy:
     """Rules in order, closed by one that wants a valid token for everything else.
 
-    ``uncovered`` stands for the closing rule where it refuses because of the method.
+    ``uncovered`` stands for the closing rule where it refuses because of the method; ``metadata``
+    is before them all, for the ``documents`` that the guard serves itself.
     """
 
-    __slots__ = ("_known", "_opaque", "closing", "router", "rules", "uncovered")
+    __slots__ = (
+        "_known",
+        "_opaque",
+        "closing",
+        "documents",
+        "metadata",
+        "router",
+        "rules",
+        "uncovered",
+    )
 
     def __init__(
-        self, rules: Sequence[BoundRule], closing: BoundRule, uncovered: BoundRule
+        self,
+        rules: Sequence[BoundRule],
+        closing: BoundRule,
+        uncovered: BoundRule,
+        metadata: BoundRule,
     ) -> None:
         self.rules = tuple(rules)
         self.closing = closing
         self.uncovered = uncovered
+        self.metadata = metadata
+        served = [pattern.text for pattern in metadata.rule.patterns]
+        self.documents = frozenset((*served, *(f"{path}/" for path in served)))
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
         self._known: dict[tuple[str, str], Route] = {}
@@ -291,6 +323,8 @@ class Policy:
         Where rules name this path for other methods only and one of them asks for more than a
         valid token, that is `uncovered`: whoever wrote ``methods`` did not mean to open the rest.
         """
+        if path in self.documents:
+            return self.metadata, None
         best: Entry | None = None
         passed_over = False
         for entry in self.router.find(path):

@@ -12,6 +12,7 @@ from .errors import Problem
 from .extractor import FromQuery
 from .grammar import is_quotable, is_token
 from .issuer import Issuer
+from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
 from .paths import Pattern, is_unambiguous
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
@@ -63,6 +64,7 @@ class Parameters:
     response_headers: Any
     require_https: Any
     error_body: ErrorBody | None
+    protected_resource: Any
     cache_size: int
     clock: Clock
 
@@ -111,9 +113,16 @@ class Setup:
             for forward in (given.forward, *(rule.forward for rule in self.rules))
             for name in _as_mapping(forward)
         )
+        self.resources = Resources(
+            given.protected_resource, self.public_origin, self.issuers, self.rules
+        )
+        self.problems += self.resources.problems
+        self.warnings += self.resources.warnings
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
-        self.policy = Policy(bound, closing, uncovered)
+        metadata = self._bound(Rule(self.resources.paths, access="public"), None)
+        metadata.label = "protected_resource"
+        self.policy = Policy(bound, closing, uncovered, metadata)
         everything = self.policy.router.covering(Pattern("/**"))
         if all(entry.methods is not None for entry in everything):
             self.problems += self._two_introspecting("issuers", self.issuers, closing.rule)
@@ -162,7 +171,10 @@ class Setup:
                     )
                 )
             names.setdefault(issuer.name, index)
-            for iss in issuer.spellings:
+            # A template whose tenants a function names stands for itself.
+            for iss in issuer.spellings or [issuer.issuer]:
+                if iss is None:
+                    continue
                 if iss in spellings:
                     other = spellings[iss]
                     self.problems.append(
@@ -298,6 +310,14 @@ class Setup:
                         "'https://app.example.com' (the Host header is the client's)",
                     )
                 )
+            elif is_wanted(self.given.protected_resource):
+                self.problems.append(
+                    (
+                        "public_url",
+                        "is missing: protected_resource tells clients this site's own address, "
+                        "such as 'https://api.example.com'",
+                    )
+                )
             return None
         origin = parse_origin(given.rstrip("/")) if isinstance(given, str) else None
         if origin is None:
@@ -389,7 +409,9 @@ class Setup:
                         f"names none, so {nameless[0].name!r} may speak here too, whose tokens "
                         "carry no iss; name the issuers if that is not meant",
                     )
-        for _place, index, rule, pattern in self._patterns():
+        for place, index, rule, pattern in self._patterns():
+            if pattern.text in self.policy.documents:
+                yield place, f"{pattern.text!r} is answered by protected_resource, before any rule"
             if rule.methods and rule.asks_more:
                 what = f"{pattern.text!r} is covered for {', '.join(sorted(rule.methods))} only; "
                 rest = self._rest(pattern)

@@ -50,16 +50,21 @@ class Tenants:
         is_template = self._is_template()
         given = self.listed or self._ask is not None
         if is_template and not given:
-            yield "tenants", "the issuer holds {tenant}; list the tenants that may speak"
+            what = "the issuer holds {tenant}; list the tenants that may speak, or give a function"
+            yield "tenants", what
         elif given and not is_template:
             yield "tenants", "need a place in the issuer, as in https://host/{tenant}/v2.0"
         elif is_template and str(self._template).count(TENANT) > 1:
             yield "issuer", f"holds {TENANT} more than once"
+        if isinstance(self._template, str) and set("{}") & set(self._template.replace(TENANT, "")):
+            yield "issuer", f"{self._template!r}: what stands for a tenant is written {TENANT}"
         for tenant in self.listed:
-            if not isinstance(tenant, str) or not tenant or "/" in tenant:
-                yield "tenants", f"a tenant is text without a slash; found {tenant!r}"
-            elif self.have_own_keys and re.search(r"[^!-~]|[?#]", tenant):
-                yield "tenants", f"{tenant!r} cannot stand in the address of its keys"
+            if not isinstance(tenant, str) or not re.fullmatch(_NAME, tenant):
+                yield (
+                    "tenants",
+                    "a tenant is one name of letters, digits and . _ ~ -, without a slash; found "
+                    f"{tenant!r}",
+                )
         if inspect.iscoroutinefunction(self._ask) or inspect.iscoroutinefunction(
             getattr(self._ask, "__call__", None)  # noqa: B004 - an object whose call is async
         ):

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
 
 from jwtguard.asgi import ScopeRequest
 from jwtguard.core.requirement import Requirement
-from jwtguard.requires import judge, requirement_from
+from jwtguard.requires import View, judge, mark, requirement_from
 from jwtguard.wsgi import EnvironRequest
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
@@ -48,6 +46,7 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
         async def required_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             return refusal(request, kwargs) or await view(request, *args, **kwargs)
 
-        return cast(View, required_async if iscoroutinefunction(view) else required)
+        chosen = required_async if iscoroutinefunction(view) else required
+        return mark(cast(View, chosen), wanted, view)
 
     return decorate

@@ -10,6 +10,7 @@ from jwtguard.core import Allow, Deny, Request
 from jwtguard.core.cache import MAX_CACHED_TOKEN, TokenCache
 from jwtguard.core.grammar import accepts
 from jwtguard.core.refused import escaped, fingerprint
+from jwtguard.drive import run
 from jwtguard.testing import private_key, public_jwk, sign
 
 from .forge import (
@@ -1039,3 +1040,55 @@ def test_a_door_is_given_a_guard():
         for guard in (None, "jwtguard.toml", app):
             with pytest.raises(errors.ConfigurationError, match="takes a Guard"):
                 door.GuardMiddleware(app, guard)
+
+
+# --- a view that says for itself what it wants --------------------------------------------------
+
+
+def decision_of(guard, path, headers=(), **words):
+    return run(_judged(guard, Request("GET", path, headers=list(headers)), words))
+
+
+def _judged(guard, request, words):
+    decision = guard.judge(request, **words)
+    return decision if isinstance(decision, (Allow, Deny)) else (yield from decision)
+
+
+def test_a_view_may_open_itself_only_where_no_rule_of_the_users_decides():
+    guard = make_guard([Rule("/ruled/**")])
+    asked = []
+
+    def is_public():
+        asked.append(True)
+        return True
+
+    allow = decision_of(guard, "/free", is_public=is_public)
+    assert isinstance(allow, Allow)
+    assert allow.token is None
+    assert asked == [True]
+    assert decision_of(guard, "/ruled/x", is_public=is_public).status == 401
+    assert asked == [True], "nobody asks the view where a rule decides"
+    assert decision_of(guard, "/free", is_public=lambda: False).status == 401
+
+
+def test_a_view_that_opened_itself_looks_at_no_credentials():
+    headers = [("Authorization", f"Bearer {token()}")]
+    allow = decision_of(make_guard(), "/free", headers, is_public=lambda: True)
+    assert allow.token is None
+
+
+def test_a_view_that_judges_for_itself_is_not_opened_by_a_public_rule():
+    guard = make_guard([Rule("/open", access="public")])
+    assert decision_of(guard, "/open", access="protected").status == 401
+    headers = [("Authorization", f"Bearer {token()}")]
+    for _ in range(2):
+        assert decision_of(guard, "/open", headers, access="protected").token is not None
+    assert decision_of(guard, "/open", access="optional").token is None
+    assert decision_of(guard, "/x", headers, access="protected").token is not None
+    assert decision_of(guard, "/open").token is None
+
+
+def test_a_method_that_no_rule_covers_stays_refused_whatever_a_view_says():
+    guard = make_guard([Rule("/r", methods=["POST"], roles="admin")])
+    found = decision_of(guard, "/r", access="optional", is_public=lambda: True)
+    assert found.error.reason == "method_not_covered"

@@ -256,9 +256,9 @@ BAD = {
         {"tenants": bool, "iss": None}, "tenants", "need a place in the issuer"),
     "two places": (
         {"tenants": ["a"], "iss": "https://{tenant}/{tenant}/"}, "issuer", "more than once"),
-    "an empty name": ({"tenants": ["a", ""]}, "tenants", "text without a slash; found ''"),
-    "a slash": ({"tenants": ["a/b"]}, "tenants", "text without a slash"),
-    "a number": ({"tenants": [5]}, "tenants", "text without a slash; found 5"),
+    "an empty name": ({"tenants": ["a", ""]}, "tenants", "without a slash; found ''"),
+    "a slash": ({"tenants": ["a/b"]}, "tenants", "without a slash"),
+    "a number": ({"tenants": [5]}, "tenants", "without a slash; found 5"),
 }  # fmt: skip
 
 
@@ -294,14 +294,21 @@ def test_a_written_issuer_wins_over_a_template():
     assert asked.names == []
 
 
-def test_of_two_templates_the_first_that_says_yes_counts():
-    first = issuer(lambda name: name.startswith("a"), name="first", keys=Secret("f" * 32))
+def test_of_two_templates_that_fit_the_first_that_says_yes_counts():
+    narrow = "https://login.test/a{tenant}/v2.0"
+    first = issuer(lambda name: name == "b", narrow, name="first", keys=Secret("f" * 32))
     second = issuer(Asked(), name="second")
     guard = guard_of(first, second)
 
-    assert guard.verify(token(iss=iss_of("b"))).issuer == "second"
-    assert guard.verify(token(iss=iss_of("ab"), key=b"f" * 32)).issuer == "first"
+    assert guard.verify(token(iss=iss_of("ac"))).issuer == "second"
+    got = guard.verify(token(iss=iss_of("ab"), key=b"f" * 32))
+    assert (got.issuer, got.tenant) == ("first", "b")
     assert decided(guard, token(iss=iss_of("ab"))) == (401, "bad_signature")  # no falling back
+
+
+def test_one_template_is_one_issuers():
+    found = problems_of(issuer(Asked()), issuer(Asked(), name="second"))
+    assert "is issuers[0]'s too" in found["issuers[1].issuer"]
 
 
 def test_two_templates_of_different_addresses():
@@ -648,7 +655,7 @@ BAD_DISCOVERY = {
         f"a tenant {name!r} that makes no address": (
             {"tenants": ["b", name]},
             "tenants",
-            f"{name!r} cannot stand in the address",
+            f"without a slash; found {name!r}",
         )
         for name in ("a b", "a?b", "a#b", "ä", "a\n", "\ud800")
     },

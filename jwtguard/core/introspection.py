@@ -246,13 +246,11 @@ class Introspection:
                 flight=(self, attempt),
             )
             found = discovered(url, answer, self.issuer, "introspection_endpoint", self.insecure)
-        except FetchError as error:
+        except FetchError:
             if attempt == self._attempt:
                 self._not_before = self._clock() + DISCOVERY_COOLDOWN
                 self._attempt = attempt + 1
-            if isinstance(error, FetchError):
-                raise
-            raise FetchError(f"{url} answered no JSON object") from None
+            raise
         self.endpoint = found
         return found
 

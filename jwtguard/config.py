@@ -193,7 +193,7 @@ _ELSEWHERE: Mapping[tuple[str, str], str] = {
     },
 }
 
-_SECRETS = frozenset({"client_secret", "private_key"})
+_SECRETS = ("client_secret", "private_key")
 _LISTS = frozenset(
     {
         *("audience", "algorithms", "required_claims", "roles", "tenants"),
@@ -492,12 +492,16 @@ class _Reading:
             return None
         at = f"{place}.introspection"
         if not isinstance(given, Mapping):
-            self._say(at, f"is a table, {_INTROSPECTION}; found {type(given).__name__}")
+            self._say(
+                at, f"is a table, {_INTROSPECTION}; found {given!r}, which may be its endpoint"
+            )
             return None
         before = len(self.problems)
         plain = {key: value for key, value in given.items() if key not in _SECRETS}
         words = self._words(_INTROSPECTION, at, plain)
-        for key in given.keys() & _SECRETS:
+        for key in _SECRETS:
+            if key not in given:
+                continue
             words[key] = self._secret_text(f"{at}.{key}", given[key], base)
         if "client_id" not in given:
             self._say(f"{at}.client_id", "is missing: the name of this service at the provider")

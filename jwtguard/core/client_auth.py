@@ -60,10 +60,16 @@ class ClientAuthentication:
                 yield from self._load(private_key)
             return
         if private_key is not None:
-            yield "private_key", f"is not used by {self.method}; write method='private_key_jwt'"
+            yield "private_key", f"is not used by {self.method}; method is to be 'private_key_jwt'"
         if not isinstance(self._secret, str) or not self._secret:
-            found = "nothing" if self._secret is None else type(self._secret).__name__
-            yield "client_secret", f"is text that {self.method} sends; found {found}"
+            found = "is missing" if self._secret is None else "is empty"
+            if self._secret is not None and not isinstance(self._secret, str):
+                found = f"is a {type(self._secret).__name__}"
+            yield (
+                "client_secret",
+                f"{found}: it is the text that {self.method} sends, best from the environment "
+                "(in a file: { env = … })",
+            )
         elif not _is_unicode(self._secret):
             yield "client_secret", "is not text that UTF-8 can write"
 
@@ -75,7 +81,10 @@ class ClientAuthentication:
             key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # No word of the foreign exception: it may quote what it read.
-            yield "private_key", "is not a private key in PEM without a passphrase"
+            what = "is not a private key in PEM without a passphrase"
+            if "-----BEGIN" not in str(pem):
+                what += "; for a file of it, read the file (in a file: { file = … })"
+            yield "private_key", what
             return
         algorithm = _algorithm_of(key)
         if algorithm is None:

@@ -196,7 +196,8 @@ class Issuer:
             yield "introspection", f"is an Introspection(…); found {type(introspection).__name__}"
             return
         yield from ((f"introspection.{where}", what) for where, what in introspection.problems)
-        yield from introspection.of(self.issuer)
+        documents = [one.url for one in self.given_sources if isinstance(one, Discovery)]
+        yield from introspection.of(self.issuer, documents[0] if documents else None)
 
     def _key_problems(self) -> Iterable[Problem]:
         broken = False
@@ -204,7 +205,7 @@ class Issuer:
             if self.introspection is None:
                 yield "keys", "is None, which is for an issuer with introspection=…; give its keys"
             elif self.algorithms:
-                yield "algorithms", "without keys no signature is checked; write algorithms=()"
+                yield "algorithms", "without keys no signature is checked; leave it empty"
             return
         if not self.algorithms:
             broken = True

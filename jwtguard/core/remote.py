@@ -443,7 +443,9 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
     except ValueError:
         usable = None
         parts = urlsplit("")
-    if not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
+    if "@" in parts.netloc:
+        yield where, "holds a user name or password, which would stand in logs; remove it"
+    elif not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
         yield where, f"is an https address; found {url!r}"
     elif parts.scheme == "http" and not insecure_http:
         yield where, f"{url!r} is not https; insecure_http allows http to private addresses"

@@ -134,7 +134,7 @@ def test_an_opaque_token_is_asked_about_by_a_form():
     decision, [asked] = run(guard.decide_flow(request("a+b/c~d.-_==")), said())
 
     assert (asked.url, asked.method, asked.timeout, asked.insecure_http) == (URL, "POST", 3, False)
-    assert asked.max_bytes == 65_536
+    assert asked.max_bytes == 16_384
     assert asked.body == b"token=a%2Bb%2Fc~d.-_%3D%3D&token_type_hint=access_token"
     assert asked.headers == {
         "Authorization": "Basic c2VydmljZTp0aGUtY2xpZW50LXNlY3JldA==",
@@ -918,7 +918,7 @@ def test_many_waiters_make_one_exchange():
     made = asking()
     guard = guard_of(issuer(introspection=made))
     flows = [guard.decide_flow(request()) for _ in range(50)]
-    [wish] = {id(next(flow)): None for flow in flows}
+    [wish] = {next(flow).flight for flow in flows}
     assert len(made._asking) == 1
 
     for flow in flows:
@@ -941,11 +941,11 @@ def test_a_leader_that_is_cancelled_fails_nobody():
     guard = guard_of(issuer(introspection=made))
     leader, second, third = (guard.decide_flow(request()) for _ in range(3))
     wish = next(leader)
-    assert next(second) is wish
+    assert next(second) == wish
 
     leader.close()
     assert len(made._asking) == 1
-    assert next(third) is wish
+    assert next(third) == wish
     assert isinstance(ended(second.send, said()), Allow)
     assert isinstance(ended(third.send, said()), Allow)
     assert not made._asking
@@ -1104,7 +1104,7 @@ def test_the_endpoint_is_discovered_once():
     assert [one.url for one in asked] == [DOCUMENT, URL]
     assert (asked[0].method, asked[0].body, asked[0].timeout) == ("GET", None, 3)
     assert asked[0].headers == {"Accept": "application/json"}
-    assert asked[0].max_bytes == 65_536
+    assert asked[0].max_bytes == 1_048_576
     assert decided(guard, said(), raw="b") == (200, None)
 
 
@@ -1113,7 +1113,7 @@ def test_many_waiters_discover_once():
     flows = [guard.decide_flow(request(raw)) for raw in ("a", "a", "b")]
     assert flights(flows) == [(made, 0)] * 3
     wishes = [flow.send(document()) for flow in flows]
-    assert wishes[0] is wishes[1]
+    assert wishes[0] == wishes[1]
     assert wishes[0].flight != wishes[2].flight
     for flow in flows:
         assert isinstance(ended(flow.send, said()), Allow)
@@ -1187,7 +1187,7 @@ def test_warming_finds_the_endpoint():
 def test_warming_stops_at_nothing(caplog):
     _, guard = discovering()
     run(guard.warm_flow(), DOWN)
-    assert "introspection is not available: down" in caplog.text
+    assert "introspection is not available: introspection_unavailable: down" in caplog.text
     caplog.clear()
     run(guard.warm_flow())
     assert "asked again in 30 s" in caplog.text
@@ -1221,3 +1221,68 @@ def test_nothing_secret_shows(caplog):
     for secret in (OPAQUE, CLIENT_SECRET, "dGhlLWNsaWVudC1zZWNyZXQ", "a-secret-body"):
         assert secret not in everything
     assert "Authorization" not in everything
+
+
+# --- who may be meant, and for how long ---------------------------------------------------------
+
+
+def test_a_remembered_opaque_token_is_nobodys_where_two_may_be_meant():
+    one = only_asked(introspection=asking(), name="one")
+    two = only_asked("https://two.test/", asking("https://two.test/i"), name="two")
+    rules = [Rule("/x", issuers="one"), Rule("/**", issuers="two")]
+    guard = guard_of(one, two, rules=rules)
+    assert decided(guard, said()) == (200, None)
+    assert decided(guard) == (200, None)
+    with pytest.raises(errors.MalformedToken):
+        verified(guard)
+    assert verified(guard, issuers="one").subject == "alice"
+
+
+def test_the_endpoint_is_in_the_document_that_the_keys_are_in():
+    elsewhere = "https://idp.test/tenant/openid-configuration"
+    keys = Discovery(elsewhere, clock=clock)
+    guard = guard_of(issuer(keys=keys, algorithms=["RS256"], introspection=asking(None)))
+    flow = guard.decide_flow(request())
+    assert next(flow).url == elsewhere
+    assert flow.send(document()).url == URL
+
+
+@pytest.mark.parametrize("status", [404, 405, 410])
+def test_an_endpoint_that_has_moved_is_discovered_again(status):
+    made, guard = discovering()
+    assert decided(guard, document(), said(status=status))[0] == 503
+    assert made.endpoint is None
+    moved = document(introspection_endpoint="https://issuer.test/new")
+    allow, asked = run(guard.decide_flow(request()), moved, said())
+    assert isinstance(allow, Allow)
+    assert [one.url for one in asked] == [DOCUMENT, "https://issuer.test/new"]
+
+
+def test_an_endpoint_that_was_written_down_is_not_discovered():
+    made = asking()
+    assert decided(guard_of(issuer(introspection=made)), said(status=404))[0] == 503
+    assert made.endpoint == URL
+
+
+def test_an_answer_makes_no_signed_token_last_longer():
+    guard = guard_of(issuer(introspection=asking(when="always")))
+    raw = token(exp=NOW + 60)
+    assert verified(guard, said(exp=NOW + 7200), raw=raw)["exp"] == NOW + 60
+    raw = token(exp=NOW + 61)
+    assert verified(guard, said(exp=NOW + 30), raw=raw)["exp"] == NOW + 30
+
+
+def test_a_signed_token_without_an_end_takes_that_of_the_answer():
+    made = issuer(introspection=asking(when="always"), required_claims=())
+    raw = token(exp=...)
+    assert verified(guard_of(made), said(exp=NOW + 30), raw=raw)["exp"] == NOW + 30
+
+
+def test_a_stream_ends_with_its_opaque_token_though_nobody_can_be_asked():
+    guard = guard_of()
+    known = verified(guard, said(exp=NOW + 120))
+    clock.now += 61
+    assert run(guard.renew_flow(known), DOWN)[0] == 120 - 61 + 10
+    clock.now = NOW + 130
+    with pytest.raises(errors.TokenExpired):
+        run(guard.renew_flow(known), DOWN)

@@ -966,7 +966,7 @@ ADDRESSES = [
     ("https://", "is an https address"),
     ("https://issuer.test:0/", "is an https address"),
     ("https://issuer.test:port/", "is an https address"),
-    ("https://user:secret@issuer.test/", "is an https address"),
+    ("https://user:secret@issuer.test/", "holds a user name or password"),
     ("https://issuer.test/#keys", "is an https address"),
     ("https://issuer.test/a b", "is an https address"),
     ("https://issuer.test/\n", "is an https address"),
@@ -1195,3 +1195,16 @@ def test_a_refresh_that_cannot_be_started_takes_no_request_with_it():
     flow = guard_of(Breaking()).decide_flow(request())
     assert isinstance(next(flow), Background)
     assert isinstance(ended(flow.throw, errors.FetchError("no thread")), Allow)
+
+
+def test_sources_that_know_nothing_are_all_asked_at_start_up():
+    several = SeveralRemoteSources([remote(), remote()])
+    run(several.refresh(), DOWN, DOWN)
+    assert not several.current().keys
+
+
+def test_a_refusal_for_want_of_keys_names_the_issuer(caplog):
+    guard = guard_of(remote())
+    decision, _ = run(guard.decide_flow(request()), DOWN)
+    assert decision.status == 503
+    assert " issuer=people " in caplog.text

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import jwtguard
 from jwtguard import Discovery, Guard, Issuer, RemoteKeys, config
 from jwtguard.cli.keys import public_pem
+from jwtguard.config import schema
 from jwtguard.core import Allow, Request
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.testing import private_key, public_jwk, sign
@@ -131,14 +132,14 @@ def test_the_table_of_words_is_complete():
     for section, key, _, _ in WORDS:
         tried[section].add(key)
 
-    assert tried["guard"] == set(config.GUARD_KEYS)
-    assert tried["issuer"] == set(config.ISSUER_KEYS)
-    assert tried["rule"] | tried["requirement"] == set(config.RULE_KEYS)
+    assert tried["guard"] == set(schema.GUARD_KEYS)
+    assert tried["issuer"] == set(schema.ISSUER_KEYS)
+    assert tried["rule"] | tried["requirement"] == set(schema.RULE_KEYS)
 
 
 def test_what_only_code_can_be_is_no_word_of_the_file():
-    assert not {"clock", "error_body"} & set(config.GUARD_KEYS)
-    assert "check" not in config.RULE_KEYS
+    assert not {"clock", "error_body"} & set(schema.GUARD_KEYS)
+    assert "check" not in schema.RULE_KEYS
 
 
 @pytest.mark.parametrize(
@@ -413,7 +414,7 @@ def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
         "cooldown": 10, "min_fresh": 20, "max_fresh": 300, "max_stale": 4000.5, "timeout": 2,
         "max_bytes": 10_000, "insecure_http": True, "cache_file": "kept.json",
     }  # fmt: skip
-    assert words.keys() == set(config.REMOTE_KEYS)
+    assert words.keys() == set(schema.REMOTE_KEYS)
     lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
     file = tmp_path / "jwtguard.toml"
     file.write_text(
@@ -451,7 +452,7 @@ def test_the_introspection_table_holds_the_words_of_introspection(tmp_path):
         "method": "client_secret_post", "when": "always", "ttl": 5, "negative_ttl": 2.5,
         "timeout": 1, "insecure_http": True,
     }  # fmt: skip
-    assert {*words, "private_key"} == set(config.INTROSPECTION_KEYS)
+    assert {*words, "private_key"} == set(schema.INTROSPECTION_KEYS)
     lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
     file = tmp_path / "jwtguard.toml"
     file.write_text(
@@ -771,9 +772,9 @@ json_values = st.recursive(
 )
 places = st.sampled_from(
     [
-        *(("guard", key) for key in (*config.GUARD_KEYS, "include", "issuer", "rule")),
-        *(("issuer", key) for key in (*config.ISSUER_KEYS, *config.KEY_SOURCES)),
-        *(("rule", key) for key in config.RULE_KEYS),
+        *(("guard", key) for key in (*schema.GUARD_KEYS, "include", "issuer", "rule")),
+        *(("issuer", key) for key in (*schema.ISSUER_KEYS, *schema.KEY_SOURCES)),
+        *(("rule", key) for key in schema.RULE_KEYS),
     ]
 )
 
@@ -1035,3 +1036,15 @@ def test_toml_and_mapping_are_the_same_schema(tmp_path):
 
     for guard in (from_file, from_mapping):
         assert guard.policy.rules[0].rule.requirement.scopes == ("a", "b")
+
+
+def test_a_file_of_a_clients_secret_that_others_can_read_is_a_warning(folder):
+    secret = folder / "secret"
+    secret.write_text("correct-horse")
+    words = {"client_id": "api", "endpoint": "https://i.test/", "client_secret": {"file": "secret"}}
+    table = {"issuer": {"audience": False, "introspection": words}}
+    for mode, exposed in ((0o600, False), (0o644, True)):
+        secret.chmod(mode)
+        guard = config.from_mapping(table, folder)
+        warned = [where for where, what in guard.warnings if "chmod o=" in what]
+        assert warned == ["issuer[0].introspection.client_secret"] * exposed

@@ -69,7 +69,7 @@ def install(
     setattr(outer, at, middleware)
 
     async def warm() -> None:
-        await drive.arun(guard.warm_flow(), *middleware._exchanges)
+        await drive.arun(guard.warm_flow(), *middleware.exchanges)
 
     app.on_startup.append(warm)
     app.exception_handlers.setdefault(Refused, _answer)
@@ -104,9 +104,9 @@ class _Inside:
             error = AmbiguousTarget("ambiguous_path", found=request.path)
             deny = guard.refusal(error, request, "litestar:mount")
             if request.websocket:
-                await asgi._refuse_handshake(deny, scope, receive, send)
+                await asgi.refuse_handshake(deny, scope, receive, send)
             else:
-                await asgi._respond(deny, send, "http.response")
+                await asgi.respond(deny, send, "http.response")
         else:
             scope["user"] = scope["auth"] = scope["jwtguard.token"]
             scope[_PATH] = scope["path"]
@@ -164,7 +164,7 @@ class _Answer(Response[None]):
         return self._send
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await asgi._respond(self._deny, send, "http.response")
+        await asgi.respond(self._deny, send, "http.response")
 
 
 def _answer(_: Request[Any, Any, Any], refused: Exception) -> Response[None]:

@@ -28,7 +28,7 @@ from .core.model import Deny
 from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
-from .interface import MAX_APPS, expect
+from .interface import apps_inside, expect
 from .requires import View, judge, mark, refuse_open_routes, requirement_from
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class GuardMiddleware(asgi.GuardMiddleware):
         expect(app, guard, "asgi")
         inside = _Inside(app)
         super().__init__(inside, guard, client=client, fetch=fetch, expiry_grace=expiry_grace)
-        inside.warm = lambda: drive.arun(guard.warm_flow(), *self._exchanges)
+        inside.warm = lambda: drive.arun(guard.warm_flow(), *self.exchanges)
 
 
 class _Inside:
@@ -171,19 +171,10 @@ def request_of(scope: Scope) -> ScopeRequest:
 
 def endpoints(*apps: object) -> Iterator[Callable[..., Any]]:
     """What the routes of *apps* lead to, through routers, mounted apps and middleware."""
-    waiting, seen = list(apps), set[int]()
-    while waiting and len(seen) < MAX_APPS:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
+    for one in apps_inside(*apps):
         endpoint = getattr(one, "endpoint", None)
         if callable(endpoint):
             yield endpoint
-        waiting += [getattr(one, name, None) for name in ("app", "original_router")]
-        routes = getattr(one, "routes", None)
-        if isinstance(routes, list):
-            waiting += routes
 
 
 def install(

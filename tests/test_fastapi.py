@@ -25,7 +25,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
-from jwtguard import Discovery, Guard, Issuer, Requirement, Rule, VerifiedToken, testing
+from jwtguard import Discovery, Guard, Issuer, Requirement, Rule, VerifiedToken, asgi, testing
 from jwtguard.core import Fetched
 from jwtguard.errors import ConfigurationError, FetchError
 from jwtguard.fastapi import Protected, Refused, docs_paths, install
@@ -987,3 +987,14 @@ def test_openapi_names_what_the_rules_read(rules, names):
     plain(app, Protected(make_guard(rules)))
 
     assert list(app.openapi()["components"]["securitySchemes"]) == names
+
+
+def test_an_app_with_a_prefix_of_its_own_is_found_in_an_included_router():
+    inner = FastAPI()
+    inner.root_path = "/open/x"  # as FastAPI(root_path=…), which warns
+    router = APIRouter()
+    router.mount("/open", inner)
+    app = FastAPI()
+    app.include_router(router)
+    with pytest.raises(ConfigurationError, match="root_path"):
+        asgi.GuardMiddleware(app, Guard([FakeIssuer().trusted()]))

@@ -7,7 +7,7 @@ goes through as it is written, and the app gets what gunicorn or uvicorn would g
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from jwtguard.asgi import App, Message
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+Headers = Mapping[str, str] | list[tuple[str, str]] | tuple[tuple[str, str], ...]
 
 HOST = "testserver"
 
@@ -152,11 +152,7 @@ async def asgi_request(
 
 
 def _pairs(headers: Headers) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    if isinstance(headers, Mapping):
-        pairs += headers.items()
-    else:
-        pairs += headers
+    pairs = list(headers) if isinstance(headers, (list, tuple)) else list(headers.items())
     if not any(name.lower() == "host" for name, _ in pairs):
         pairs.append(("Host", HOST))
     return pairs

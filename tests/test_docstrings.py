@@ -53,5 +53,15 @@ def test_everything_public_has_a_docstring(path):
 
 
 def test_what_has_none_is_found():
-    source = "def a(): ...\nclass B:\n  'b'\n  def c(self): ...\n  def _d(self): ...\nasync def e(): pass"
-    assert list(undocumented(ast.parse(source).body)) == [(1, "a"), (4, "B.c"), (6, "e")]
+    source = """
+def a(): ...
+class B:
+    "b"
+    def c(self): ...
+    def _d(self): ...
+class E(B):
+    "e"
+    def c(self): ...
+async def f(): pass
+"""
+    assert list(undocumented(ast.parse(source).body)) == [(2, "a"), (5, "B.c"), (10, "f")]

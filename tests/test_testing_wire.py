@@ -3,7 +3,10 @@
 import asyncio
 from wsgiref.validate import validator
 
+import httpx2
 import pytest
+import starlette.testclient
+import werkzeug.test
 
 from jwtguard import Guard, Rule, asgi, wsgi
 from jwtguard.testing import Answer, Clock, FakeIssuer, asgi_request, wsgi_request
@@ -126,3 +129,64 @@ def test_a_clock_stands_still_until_it_is_moved():
     assert clock() == 12
     assert repr(clock) == "<Clock 12>"
     assert Clock()() > 1_700_000_000
+
+
+# --- what test clients hand over (the table of docs/testing.md) ----------------------------------
+
+
+def targets():
+    """Two apps that note the path and the raw target they were given, and the notes."""
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((environ["PATH_INFO"], environ.get("RAW_URI") or environ.get("REQUEST_URI")))
+        start_response("200 OK", [])
+        return [b""]
+
+    async def async_app(scope, receive, send):
+        raw = scope.get("raw_path")
+        seen.append((scope["path"], None if raw is None else raw.decode()))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app, async_app, seen
+
+
+def by_werkzeug(app, async_app, target):
+    werkzeug.test.Client(app).get(target)
+
+
+def by_starlette(app, async_app, target):
+    starlette.testclient.TestClient(async_app).get(target)
+
+
+def by_httpx2_wsgi(app, async_app, target):
+    with httpx2.Client(transport=httpx2.WSGITransport(app=app), base_url="http://t") as client:
+        client.get(target)
+
+
+def by_httpx2_asgi(app, async_app, target):
+    async def ask():
+        transport = httpx2.ASGITransport(app=async_app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+            await client.get(target)
+
+    asyncio.run(ask())
+
+
+CLIENTS = {
+    by_werkzeug: (("/a/b", "/a%2Fb"), ("/a/../b", "/a/../b")),
+    by_starlette: (("/a/b", "/a%2Fb"), ("/b", "/b")),
+    by_httpx2_asgi: (("/a/b", "/a%2Fb"), ("/b", "/b")),
+    by_httpx2_wsgi: (("/a/b", None), ("/b", None)),
+}
+
+
+@pytest.mark.parametrize(("client", "found"), CLIENTS.items(), ids=[c.__name__ for c in CLIENTS])
+def test_what_a_test_client_hands_over(client, found):
+    app, async_app, seen = targets()
+
+    for target in ("/a%2Fb", "/a/../b"):
+        client(app, async_app, target)
+
+    assert tuple(seen) == found

@@ -180,6 +180,11 @@ def test_other_peoples_tokens_are_not_active(idp):
         assert introspect(idp, raw) == {"active": False}
 
 
+def test_an_opaque_token_may_be_bad_in_any_way(idp):
+    for exp in ("soon", None):
+        assert introspect(idp, idp.token(opaque=True, exp=exp))["active"] is True
+
+
 def test_an_introspection_that_is_none_is_a_bad_request(idp):
     assert idp.fetch(Fetch(idp.introspection_endpoint)).status == 400
     assert idp.fetch(Fetch(idp.introspection_endpoint, method="POST", body=b"x=y")).status == 400

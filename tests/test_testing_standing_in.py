@@ -163,12 +163,15 @@ def test_roles_go_where_the_issuer_reads_them(names):
 
 
 def test_what_a_test_asks_for_counts_before_what_the_issuer_wants():
-    guard = Guard([issuer(required_claims=["exp", "jti"], require={"use": "access"}, typ="at+jwt")])
+    guard = Guard(
+        [issuer(required_claims=["exp", "jti", "sub"], require={"use": "access"}, typ="at+jwt")]
+    )
 
     with FakeIssuer.standing_in(guard) as idp:
         assert verify(guard, idp.token(jti="mine"))["jti"] == "mine"
         for words, error in (
             ({"jti": None}, errors.MissingClaim),
+            ({"sub": None}, errors.MissingClaim),
             ({"exp": None}, errors.MissingClaim),
             ({"use": "id"}, errors.ClaimMismatch),
             ({"header": {"typ": "JWT"}}, errors.ClaimMismatch),
@@ -263,6 +266,18 @@ def test_a_name_that_no_issuer_has_is_told():
         FakeIssuer.standing_in(guard, "peopel").__enter__()
     with pytest.raises(errors.ConfigurationError, match=r"name: is missing.*'people', 'partners'"):
         FakeIssuer.standing_in(guard).__enter__()
+
+
+def test_it_takes_a_guard_and_not_what_holds_one():
+    guard = Guard([issuer()])
+    door = wsgi.GuardMiddleware(lambda environ, start_response: [], guard)
+
+    with pytest.raises(errors.ConfigurationError, match=r"found GuardMiddleware.*\.guard"):
+        FakeIssuer.standing_in(door).__enter__()
+    with pytest.raises(ValueError, match="'people' is no template"):
+        FakeIssuer.standing_in(door.guard, tenant="a").__enter__()
+    with FakeIssuer.standing_in(door.guard) as idp:
+        assert verify(guard, idp.token())
 
 
 def test_a_function_of_tenants_needs_to_be_told_one():

@@ -151,7 +151,8 @@ class FakeIssuer:
         *tenant* is who sends the tokens of an issuer template, its first listed tenant where not
         given. *clock* is the guard's time for the block.
 
-        Raises `errors.ConfigurationError` for a name that no issuer has.
+        Raises `errors.ConfigurationError` for a name that no issuer has, ValueError for a tenant
+        that is missing or has no place.
         """
         original = chosen(guard, name)
         idp = cls(
@@ -191,7 +192,6 @@ class FakeIssuer:
         given: Claims = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": sub,
             "iat": now,
             "exp": now + expires,
             "scope": scopes if scopes is None or isinstance(scopes, str) else " ".join(scopes),
@@ -199,7 +199,7 @@ class FakeIssuer:
         full = self._shape.complete({k: v for k, v in given.items() if v is not None}, now)
         if roles is not None:
             put(full, self._shape.roles, as_list(roles))
-        full = {k: v for k, v in (full | claims).items() if v is not None}
+        full = {k: v for k, v in (full | {"sub": sub} | claims).items() if v is not None}
         if self._shape.opaque if opaque is None else opaque:
             raw = secrets.token_urlsafe(24)
             self._opaque[raw] = full
@@ -303,7 +303,10 @@ class FakeIssuer:
     def introspected(self, raw: str) -> Claims:
         """What the introspection endpoint says of a token (RFC 7662 section 2.2)."""
         claims = None if raw in self._revoked else self._known(raw)
-        if claims is None or not self.clock() < claims.get("exp", float("inf")):
+        if claims is None:
+            return {"active": False}
+        exp = claims.get("exp")
+        if isinstance(exp, (int, float)) and self.clock() >= exp:
             return {"active": False}
         return {"active": True, **claims}
 
@@ -313,6 +316,8 @@ class FakeIssuer:
 
 def _iss(issuer: Issuer, tenant: str | None) -> str | None:
     if issuer.issuer is None or TENANT not in issuer.issuer:
+        if tenant is not None:
+            raise ValueError(f"{issuer.name!r} is no template and has no tenants")
         return issuer.issuer
     listed = issuer.tenancy.listed
     if tenant is None and not listed:

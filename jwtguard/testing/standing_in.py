@@ -189,6 +189,11 @@ def _arrange(guard: Guard, before: _Before, places: Sequence[_Place]) -> None:
 
 def chosen(guard: Guard, name: str | None) -> Issuer:
     """The configured issuer of this name, or the only one. Raises ConfigurationError."""
+    if not isinstance(guard, Guard):
+        raise ConfigurationError(
+            f"standing_in takes the Guard; found {type(guard).__name__}. "
+            "GuardMiddleware(app, guard) keeps it as .guard"
+        )
     issuers = _now(guard)[0].issuers
     found = [issuer for issuer in issuers if name in (None, issuer.name)]
     if len(found) != 1:

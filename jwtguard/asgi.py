@@ -84,8 +84,18 @@ class GuardMiddleware:
         seen = published(scope, decision, guard)
         if decision.token is None or self._watch is None:
             return await self.app(seen, receive, send)
-        run = lifetime.http if kind == "http" else lifetime.websocket
-        return await run(self.app, seen, receive, send, self._watch, decision.token)
+        if kind == "websocket":
+            return await lifetime.websocket(
+                self.app, seen, receive, send, self._watch, decision.token
+            )
+        stream = lifetime.EventStream(self._watch, decision.token, send)
+        try:
+            return await self.app(seen, receive, stream.send)
+        except lifetime.ConnectionEnded:
+            return None  # the app has nothing more to say to anybody
+        finally:
+            if stream.connection is not None:
+                stream.connection.forget()
 
 
 def decide(

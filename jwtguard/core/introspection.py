@@ -27,7 +27,7 @@ from .errors import (
 from .grammar import is_token68
 from .jose import MAX_TOKEN, json_object
 from .model import Clock, Fetch, Fetched, Flow
-from .refused import escaped
+from .refused import MAX_VALUE
 from .remote import TENANT, address_problems, discovered, discovery_address
 from .wording import one_of
 
@@ -35,6 +35,7 @@ log = logging.getLogger("jwtguard.introspection")
 
 MAX_EXCHANGES = 32  # at a time, per issuer
 MAX_REFUSED = 1024  # tokens known to be no good
+MAX_SUBJECT = 255  # characters (OpenID Connect Core 1.0 section 2)
 MAX_ANSWER = 65_536  # bytes
 DISCOVERY_COOLDOWN = 30  # seconds between two attempts to find the endpoint
 WHEN = ("opaque", "always")
@@ -78,6 +79,7 @@ class Introspection:
         self.timeout = timeout
         self.insecure = insecure_http
         self.issuer: str | None = None
+        self._told = False  # whose tokens these are
         self._client = ClientAuthentication(client_id, client_secret, private_key, method)
         self._clock = clock
         self._asking: dict[str, _Asking] = {}
@@ -104,15 +106,20 @@ class Introspection:
 
     def of(self, issuer: str | None) -> Iterable[Problem]:
         """Told by the `Issuer` whose tokens these are."""
-        if self.issuer is not None and self.issuer != issuer:
+        if self._told and self.issuer != issuer:
             yield "introspection", f"is that of {self.issuer!r}; give each issuer its own"
             return
-        self.issuer = issuer
+        self.issuer, self._told = issuer, True
         if self.endpoint is None:
             if issuer is None:
                 yield "introspection.endpoint", "is missing; discovery needs the issuer's iss value"
             elif isinstance(issuer, str) and TENANT in issuer:
                 yield "introspection.endpoint", "is missing; it is not discovered for a template"
+            elif isinstance(issuer, str) and "?" in issuer:
+                yield (
+                    "introspection.endpoint",
+                    "is missing; it is not discovered for an iss with a query",
+                )
             elif isinstance(issuer, str):
                 url = discovery_address(issuer)
                 yield from address_problems("introspection.endpoint", url, self.insecure)
@@ -159,8 +166,9 @@ class Introspection:
         if len(self._refused) >= MAX_REFUSED:
             self._refused.clear()
         kept = copy.copy(error)
-        if kept.found is not None:
-            kept.found = escaped(kept.found)  # cut, so that the bound is one of bytes too
+        # Cut, so that the bound is one of bytes too; the log shows no more of them anyway.
+        kept.found, kept.want = _cut(error.found), _cut(error.want)
+        kept.subject = error.subject and error.subject[:MAX_SUBJECT]
         self._refused[_digest(raw)] = self._clock() + self.negative_ttl, kept
 
     def _check_refused(self, raw: str) -> None:
@@ -169,10 +177,9 @@ class Introspection:
             raise copy.copy(error)  # a traceback and a refusal of its own
 
     def _join(self, raw: str) -> "_Asking":
+        self._forget_abandoned()
         asking = self._asking.get(raw)
         if asking is None:
-            if len(self._asking) >= MAX_EXCHANGES:
-                self._forget_abandoned()
             if len(self._asking) >= MAX_EXCHANGES:
                 hint = f"{MAX_EXCHANGES} tokens are being asked about"
                 raise IntrospectionUnavailable("introspection_busy", retry_after=1, hint=hint)
@@ -188,7 +195,10 @@ class Introspection:
 
     def _question(self, raw: str, endpoint: str, asking: "_Asking") -> Fetch:
         form = {"token": raw, "token_type_hint": "access_token"}
-        headers, form = self._client.prove(form, self.issuer or endpoint, self._clock())
+        audience = self.issuer
+        if audience is None or TENANT in audience:
+            audience = endpoint
+        headers, form = self._client.prove(form, audience, self._clock())
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         headers["Accept"] = "application/json"
         return Fetch(
@@ -222,8 +232,9 @@ class Introspection:
     def _find_endpoint(self) -> Flow[str]:
         assert self.issuer is not None, "told by the issuer; see `of`"
         url, attempt = discovery_address(self.issuer), self._attempt
-        if self._clock() < self._not_before:
-            wait = math.ceil(self._not_before - self._clock())
+        now = self._clock()
+        if now < self._not_before:
+            wait = math.ceil(self._not_before - now)
             raise IntrospectionUnavailable(retry_after=wait, hint=f"{url}; asked again in {wait} s")
         try:
             answer = yield Fetch(
@@ -235,11 +246,11 @@ class Introspection:
                 flight=(self, attempt),
             )
             found = discovered(url, answer, self.issuer, "introspection_endpoint", self.insecure)
-        except FetchError as error:
+        except FetchError:
             if attempt == self._attempt:
                 self._not_before = self._clock() + DISCOVERY_COOLDOWN
                 self._attempt = attempt + 1
-            raise FetchError(str(error)) from None
+            raise
         self.endpoint = found
         return found
 
@@ -251,6 +262,12 @@ class _Asking:
         self.since = since
         self.waiting: set[object] = set()
         self.fetch: Fetch | None = None
+
+
+def _cut(value: object) -> str | None:
+    if value is None:
+        return None
+    return (value if isinstance(value, str) else repr(value))[: MAX_VALUE + 1]
 
 
 def _digest(raw: str) -> bytes:

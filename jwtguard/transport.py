@@ -302,12 +302,15 @@ class Shared:
     """The shared transport, made when somebody needs it."""
 
     def fetch(self, fetch: Fetch) -> Fetched:
+        """As `Transport.fetch`."""
         return shared().fetch(fetch)
 
     async def afetch(self, fetch: Fetch) -> Fetched:
+        """As `Transport.afetch`."""
         return await shared().afetch(fetch)
 
     def background(self, flow: Flow[None]) -> None:
+        """As `Transport.background`."""
         shared().background(flow)
 
 

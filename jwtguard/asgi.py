@@ -255,6 +255,7 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
 
 
 async def respond(deny: Deny, send: Send, kind: str) -> None:
+    """Send a refusal by messages of *kind*, such as ``http.response``."""
     await send({"type": f"{kind}.start", "status": deny.status, "headers": _raw(deny.headers)})
     await send({"type": f"{kind}.body", "body": deny.body})
 

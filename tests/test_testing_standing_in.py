@@ -459,7 +459,6 @@ def test_what_stands_in_is_a_set_of_candidates_like_any_other():
     assert {name for name in vars(Candidates) if not name.startswith("__")} == {
         "choose",
         "_wanted",
-        "_near_miss",
     }
     guard = Guard([issuer()])
     assert set(vars(guard.policy.closing.candidates)) == {

@@ -22,6 +22,7 @@ FETCHED = ("jwks_uri", "discovery")
 
 
 def parameters_of(of: type, *left_out: str) -> tuple[str, ...]:
+    """The names of the parameters of a class, which are the words for it."""
     return tuple(
         name
         for name, parameter in inspect.signature(of).parameters.items()
@@ -104,6 +105,7 @@ def complaint(key: str, value: object) -> str | None:
 
 
 def unknown(section: str, key: object) -> str:
+    """What to say of a word that a section does not have."""
     known = SECTIONS[section]
     if (section, key) in _ELSEWHERE:
         return _ELSEWHERE[section, str(key)]

@@ -52,6 +52,7 @@ class Values:
         self.written = {"issuers": "issuer", "rules": "rule"}
 
     def say(self, place: Place, what: str) -> None:
+        """Collect a problem."""
         self.problems.append((place, what))
 
     def say_of(self, place: Place, problems: Iterable[Problem]) -> None:
@@ -116,6 +117,7 @@ class Values:
         return value
 
     def variable(self, place: Place, name: object) -> str:
+        """What an environment variable holds."""
         if not isinstance(name, str) or not name:
             self.say(place, f"env is the name of an environment variable; found {name!r}")
             return ""

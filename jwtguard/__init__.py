@@ -4,17 +4,16 @@ guard = Guard(issuers=[Issuer(…)], rules=[Rule("/health", access="public")])
 app = jwtguard.wsgi.GuardMiddleware(app, guard)      # or jwtguard.asgi
 """
 
-from . import asgi, errors, wsgi
+from . import asgi, errors, presets, wsgi
 from .config import from_mapping, from_toml
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubprotocol
 from .core.introspection import Introspection
 from .core.issuer import Issuer
 from .core.policy import Rule
-from .core.remote import Discovery, RemoteKeys
 from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
-from .keyfiles import JWKSet, PublicKey, Secret
+from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
 
 __version__ = "0.1.0"
 
@@ -39,5 +38,6 @@ __all__ = [
     "errors",
     "from_mapping",
     "from_toml",
+    "presets",
     "wsgi",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import drive
+from . import drive, lifetime
 from .core.errors import JWTGuardError
 from .core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from .guard import Guard
@@ -30,6 +30,9 @@ class GuardMiddleware:
 
     The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
     jwtguard alone, or by *fetch*, ``async Fetch -> Fetched``, which raises `errors.FetchError`.
+
+    WebSockets and server-sent events end *expiry_grace* seconds after their token does; with None
+    they go on for as long as they like.
     """
 
     def __init__(
@@ -39,12 +42,16 @@ class GuardMiddleware:
         *,
         client: "Client | None" = None,
         fetch: drive.FetchAsync | None = None,
+        expiry_grace: float | None = 0.0,
     ) -> None:
         expect(app, guard, "asgi")
         refuse_own_prefix(app)
         self.app = app
         self.guard = guard
-        self._exchanges = for_loops(guard, client, fetch)
+        self.exchanges = for_loops(guard, client, fetch)
+        self._watch = (
+            None if expiry_grace is None else lifetime.Watch(guard, self.exchanges, expiry_grace)
+        )
         # Servers ask whether `app.__call__` is a coroutine function, and then call the class's:
         # that one is not, so that it can say at once that a WSGI server is calling.
         vars(self)["__call__"] = self._connection
@@ -65,16 +72,30 @@ class GuardMiddleware:
         guard = self.guard
         decision = decide(scope, guard)
         if not isinstance(decision, (Allow, Deny)):
-            decision = await drive.arun(decision, *self._exchanges)
+            decision = await drive.arun(decision, *self.exchanges)
         if isinstance(decision, Deny):
             if kind == "http":
-                return await _respond(decision, send, "http.response")
-            return await _refuse_handshake(decision, scope, receive, send)
+                return await respond(decision, send, "http.response")
+            return await refuse_handshake(decision, scope, receive, send)
         if guard.response_headers:
             send = _completing(send, guard.response_headers)
         if decision.subprotocol is not None:
             send = _choosing(send, decision.subprotocol)
-        return await self.app(published(scope, decision, guard), receive, send)
+        seen = published(scope, decision, guard)
+        if decision.token is None or self._watch is None:
+            return await self.app(seen, receive, send)
+        if kind == "websocket":
+            return await lifetime.websocket(
+                self.app, seen, receive, send, self._watch, decision.token
+            )
+        stream = lifetime.EventStream(self._watch, decision.token, send)
+        try:
+            return await self.app(seen, receive, stream.send)
+        except lifetime.ConnectionEnded:
+            return None  # the app has nothing more to say to anybody
+        finally:
+            if stream.connection is not None:
+                stream.connection.forget()
 
 
 def decide(
@@ -233,17 +254,18 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     return scope
 
 
-async def _respond(deny: Deny, send: Send, kind: str) -> None:
+async def respond(deny: Deny, send: Send, kind: str) -> None:
+    """Send a refusal by messages of *kind*, such as ``http.response``."""
     await send({"type": f"{kind}.start", "status": deny.status, "headers": _raw(deny.headers)})
     await send({"type": f"{kind}.body", "body": deny.body})
 
 
-async def _refuse_handshake(deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse_handshake(deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
     """The refusal itself where the server can send one, else close before accept."""
     if (await receive())["type"] != "websocket.connect":
         return
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        await _respond(deny, send, "websocket.http.response")
+        await respond(deny, send, "websocket.http.response")
     else:
         # RFC 6455 section 7.4.1: 1008, policy violation. Servers make a 403 of it.
         await send({"type": "websocket.close", "code": 1008, "reason": ""})

@@ -7,15 +7,27 @@ app sees just this. The table goes through every door of `tests.doors`; a new ca
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import jwt
 
-from jwtguard import FromCookie, FromHeader, FromQuery, Guard, Issuer, Rule, Secret
+from jwtguard import (
+    FromCookie,
+    FromHeader,
+    FromQuery,
+    Guard,
+    Introspection,
+    Issuer,
+    Rule,
+    Secret,
+    errors,
+)
+from jwtguard.core import Fetch, Fetched
 from jwtguard.testing import FakeIssuer, sign
 
-from .doors import Ask, Pairs
+from .doors import Ask, FetchSync, Pairs
 
 SITE = "https://api.test"
 PAGE = "https://app.example.com"  # another origin, listed where a case says so
@@ -127,6 +139,7 @@ class Case:
 
     rules: Sequence[Rule] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    fetch: FetchSync | None = None  # how exchanges are made, where there are any
 
     refused: Refusal | None = None
     redirect: tuple[int, str] | None = None
@@ -2003,6 +2016,341 @@ ANSWERS = [
     ),
 ]
 
+# --- introspection (RFC 7662) -------------------------------------------------------------------
+
+_ACTIVE = {"active": True, "sub": "alice", "aud": idp.audience, "exp": int(time.time()) + 600}
+_ANSWERS: dict[str, Any] = {
+    "opaque-good": _ACTIVE | {"scope": "read write"},
+    "opaque/good+~==": _ACTIVE,
+    "opaque-dead": {"active": False},
+    "opaque-one": _ACTIVE | {"active": 1},
+    "opaque-text": _ACTIVE | {"active": "true"},
+    "opaque-null": _ACTIVE | {"active": None},
+    "opaque-expired": _ACTIVE | {"exp": 1},
+    "opaque-other": _ACTIVE | {"aud": "https://other.test"},
+    "opaque-forever": {"active": True, "sub": "alice", "aud": idp.audience},
+    "opaque-bound": _ACTIVE | {"cnf": {"jkt": "x"}},
+    "opaque-silent": {},
+    TOKEN: {"active": True, "scope": "read"},
+}
+
+
+def _introspect(wish: Fetch) -> Fetched:
+    assert wish.method == "POST"
+    [raw] = parse_qs((wish.body or b"").decode())["token"]
+    if raw == "opaque-refused":
+        return Fetched(401, {}, b'{"error": "invalid_client"}')
+    if raw not in _ANSWERS:
+        raise errors.FetchError("down")
+    return Fetched(200, {}, json.dumps(_ANSWERS[raw]).encode())
+
+
+def _asking(when: str = "opaque", **words: Any) -> dict[str, Any]:
+    """Settings with an issuer that is introspected."""
+    introspection = Introspection(
+        "https://issuer.test/introspect", client_id="service", client_secret="x", when=when
+    )
+    return {"issuers": [idp.trusted(name="people", introspection=introspection, **words)]}
+
+
+def _introspected(name: str, raw: str, refused: Refusal | None = None, **words: Any) -> Case:
+    words = {
+        "headers": bearer(f"Bearer {raw}"),
+        "settings": _asking(),
+        "fetch": _introspect,
+        "refused": refused,
+    } | words
+    return Case(name=name, **words)
+
+
+_COOKIE_TOO = {"access": "optional", "credentials": ["bearer", FromCookie("c")]}
+
+INTROSPECTION = [
+    _introspected("an active opaque token is good", "opaque-good", sub="alice"),
+    _introspected(
+        "its scope counts", "opaque-good", rules=[Rule("/**", scopes=["read", "write"])]
+    ),
+    _introspected(
+        "a scope that it lacks is missed",
+        "opaque-good",
+        lacks_scope("admin"),
+        rules=[Rule("/**", scopes="admin")],
+    ),
+    _introspected("every character of token68 is asked about", "opaque/good+~==", sub="alice"),
+    _introspected(
+        "what is published is what the answer says",
+        "opaque-good",
+        settings=_asking() | {"forward": {"X-Id": "sub", "X-Iss": "iss", "X-Active": "active"}},
+        headers_seen={"X-Id": "alice", "X-Iss": idp.issuer, "X-Active": "true"},
+    ),
+    *(
+        _introspected(f"{what} is refused", f"opaque-{raw}", INVALID_TOKEN, reason=reason)
+        for what, raw, reason in [
+            ("an inactive token", "dead", "token_inactive"),
+            ("active=1", "one", "token_inactive"),
+            ('active="true"', "text", "token_inactive"),
+            ("active=null", "null", "token_inactive"),
+            ("an opaque token for somebody else", "other", "audience_mismatch"),
+            ("an opaque token without exp", "forever", "claim_missing"),
+            ("an opaque token that is bound to a key", "bound", "sender_constrained"),
+        ]
+    ),
+    _introspected("an opaque token that has expired", "opaque-expired", EXPIRED_TOKEN),
+    *(
+        _introspected(f"{what} is 503", raw, UNAVAILABLE, reason="introspection_unavailable")
+        for what, raw in [
+            ("an endpoint that is down", "opaque-down"),
+            ("an endpoint that refuses us", "opaque-refused"),
+            ("an answer that does not say active", "opaque-silent"),
+        ]
+    ),
+    _introspected("a JWT is not asked about", TOKEN, sub="alice"),
+    _introspected("a forged JWT is never asked about", FORGED[7:], INVALID_TOKEN,
+                  reason="bad_signature"),
+    _introspected("an expired JWT is never asked about", EXPIRED[7:], EXPIRED_TOKEN),
+    _introspected("two dots are never asked about", "a.b.c", INVALID_TOKEN,
+                  reason="malformed_token"),
+    _introspected("four dots are never asked about", "a.b.c.d.e", INVALID_TOKEN,
+                  reason="malformed_token"),
+    _introspected("what is no token68 is never asked about", "a,b", BAD_REQUEST),
+    _introspected("an opaque token where nobody is asked", "opaque-good", INVALID_TOKEN,
+                  settings={}, reason="malformed_token"),
+    _introspected("always: a good JWT is asked about", TOKEN, settings=_asking("always"),
+                  rules=[Rule("/**", scopes="read")], sub="alice"),
+    _introspected("always: a good JWT that could not be asked about", idp.token("bob"),
+                  UNAVAILABLE, settings=_asking("always")),
+    _introspected("always: a forged JWT is not asked about", FORGED[7:], INVALID_TOKEN,
+                  settings=_asking("always"), reason="bad_signature"),
+    _introspected("an issuer without keys takes no JWT", TOKEN, INVALID_TOKEN,
+                  settings=_asking(keys=None, algorithms=()), reason="algorithm_not_allowed"),
+    _introspected("an opaque cookie", "", headers={"Cookie": "c=opaque-good"},
+                  rules=[Rule("/**", credentials=[FromCookie("c")])], sub="alice"),
+    _introspected("a bad opaque cookie is nobody's on an optional rule", "",
+                  headers={"Cookie": "c=opaque-dead"}, rules=[Rule("/**", **_COOKIE_TOO)],
+                  sub=None),
+    _introspected("a cookie that could not be checked is 503 on an optional rule", "",
+                  UNAVAILABLE, headers={"Cookie": "c=opaque-down"},
+                  rules=[Rule("/**", **_COOKIE_TOO)]),
+    _introspected("nobody is asked about a token on a public rule", "opaque-down",
+                  rules=[Rule("/**", access="public")], sub=None),
+]  # fmt: skip
+
+# --- protected-resource metadata (RFC 9728) -----------------------------------------------------
+
+_WELL_KNOWN = "/.well-known/oauth-protected-resource"
+_DOCUMENT = json.dumps(
+    {
+        "resource": f"{SITE}/mcp",
+        "authorization_servers": [idp.issuer],
+        "bearer_methods_supported": ["header"],
+    }
+).encode()
+_MCP = {"public_url": SITE, "protected_resource": {"path": "/mcp"}}
+_NESTED = {
+    "public_url": SITE,
+    "protected_resource": [{"path": "/mcp"}, {"path": "/mcp/v2"}, {"path": "/other"}],
+}
+_WHOLE = {"public_url": SITE, "protected_resource": True}
+
+
+def found_at(refusal: Refusal, path: str) -> Refusal:
+    """*refusal*, with the address of the metadata for *path*."""
+    parameter = f'resource_metadata="{SITE}{_WELL_KNOWN}{path}"'
+    comma = "," if " " in str(refusal.challenge) else ""
+    return replace(refusal, challenge=f"{refusal.challenge}{comma} {parameter}")
+
+
+def _document(name: str, target: str = f"{_WELL_KNOWN}/mcp", **words: Any) -> Case:
+    expected = {"answered": 200, "body": _DOCUMENT, "settings": _MCP}
+    return Case(name=name, target=target, **(expected | words))
+
+
+METADATA = [
+    _document(
+        "metadata is served to everybody",
+        response={
+            "Content-Type": "application/json",
+            "Content-Length": str(len(_DOCUMENT)),
+            "Cache-Control": "public, max-age=3600",
+            "Access-Control-Allow-Origin": "*",
+            "X-Content-Type-Options": "nosniff",
+            "WWW-Authenticate": None,
+        },
+    ),
+    _document(
+        "metadata for HEAD is its header",
+        method="HEAD",
+        body=b"",
+        response={"Content-Length": str(len(_DOCUMENT)), "Access-Control-Allow-Origin": "*"},
+    ),
+    _document("metadata has a slash at the end for who wants it", f"{_WELL_KNOWN}/mcp/"),
+    _document("metadata is where the query does not count", f"{_WELL_KNOWN}/mcp?x=1"),
+    _document("metadata is not protected by a rule", rules=[Rule("/**", roles="admin")]),
+    _document(
+        "metadata is not hidden by a public rule, nor the app's",
+        rules=[Rule("/.well-known/**", access="public")],
+    ),
+    _document("metadata is what a good token gets, not the app", headers=bearer()),
+    _document("metadata is what a bad token gets", headers=bearer(FORGED)),
+    _document(
+        "metadata is on the path that is judged, below a mount prefix",
+        f"/m{_WELL_KNOWN}/mcp",
+        mount="/m",
+    ),
+    _document(
+        "metadata carries the response headers",
+        settings={**_MCP, "response_headers": {"X-Frame-Options": "DENY", "cache-control": "x"}},
+        response={"X-Frame-Options": "DENY", "Cache-Control": "public, max-age=3600"},
+    ),
+    *(
+        _document(
+            f"metadata answers a preflight of any origin where others are told to {preflight}",
+            method="OPTIONS",
+            headers={
+                "Origin": EVIL,
+                "Access-Control-Request-Method": "GET",
+                "Access-Control-Request-Headers": "mcp-protocol-version",
+            },
+            settings={**_MCP, "preflight": preflight},
+            answered=204,
+            body=b"",
+            response={
+                "Access-Control-Allow-Origin": "*",
+                "Access-Control-Allow-Methods": "GET, HEAD",
+                "Access-Control-Allow-Headers": "*",
+                "Access-Control-Allow-Credentials": None,
+            },
+        )
+        for preflight in ("judge", "answer", "pass")
+    ),
+    *(
+        _document(
+            f"metadata cannot be asked for with {what}",
+            answered=405,
+            body=b"",
+            response={"Allow": "GET, HEAD, OPTIONS"},
+            **words,
+        )
+        for what, words in (
+            ("POST", {"method": "POST"}),
+            ("PUT and a good token", {"method": "PUT", "headers": bearer()}),
+            ("POUET", {"method": "POUET"}),
+            ("a WebSocket handshake", {"websocket": True, "headers": bearer()}),
+        )
+    ),
+    _document(
+        "metadata of the origin itself has no path",
+        _WELL_KNOWN,
+        settings=_WHOLE,
+        body=_DOCUMENT.replace(b"/mcp", b""),
+    ),
+    Case(
+        name="metadata is served where there is any only",
+        target=f"{_WELL_KNOWN}/mcp",
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="metadata of another path is not there",
+        target=f"{_WELL_KNOWN}/other",
+        settings=_MCP,
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="metadata has one spelling of its path",
+        target=f"/x/..{_WELL_KNOWN}/mcp",
+        settings=_MCP,
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="metadata is not told over plain http where https is wanted",
+        target=f"{_WELL_KNOWN}/mcp",
+        scheme="http",
+        settings={**_MCP, "require_https": "refuse"},
+        refused=USE_HTTPS,
+    ),
+    *(
+        Case(
+            name=f"the challenge names {expected or 'the origin'} for {target}",
+            target=target,
+            settings=settings,
+            refused=found_at(NO_CREDENTIALS, expected),
+        )
+        for settings, target, expected in (
+            (_MCP, "/mcp", "/mcp"),
+            (_MCP, "/mcp/", "/mcp"),
+            (_MCP, "/mcp/a/b", "/mcp"),
+            (_NESTED, "/mcp/v1", "/mcp"),
+            (_NESTED, "/mcp/v2", "/mcp/v2"),
+            (_NESTED, "/mcp/v2/a", "/mcp/v2"),
+            (_NESTED, "/mcp/v22", "/mcp"),
+            (_NESTED, "/other/mcp", "/other"),
+            (_WHOLE, "/", ""),
+            (_WHOLE, "/a/b", ""),
+        )
+    ),
+    *(
+        Case(
+            name=f"the challenge names no metadata for {target}, which no resource covers",
+            target=target,
+            settings=_NESTED,
+            refused=NO_CREDENTIALS,
+        )
+        for target in ("/", "/mcpx", "/x/mcp", "/MCP")
+    ),
+    Case(
+        name="the challenge names metadata by the public path, mount prefix and all",
+        target="/m/mcp/a",
+        mount="/m",
+        settings={"public_url": SITE, "protected_resource": {"path": "/m/mcp"}},
+        refused=found_at(NO_CREDENTIALS, "/m/mcp"),
+    ),
+    *(
+        Case(
+            name=f"the challenge names metadata where {what}",
+            target="/mcp",
+            settings=_MCP,
+            **words,
+            refused=found_at(refusal, "/mcp"),
+        )
+        for what, refusal, words in (
+            ("the token is forged", INVALID_TOKEN, {"headers": bearer(FORGED)}),
+            ("the token has expired", EXPIRED_TOKEN, {"headers": bearer(EXPIRED)}),
+            (
+                "a scope is missing",
+                lacks_scope("notes:read"),
+                {"headers": bearer(), "rules": [Rule("/mcp", scopes="notes:read")]},
+            ),
+            (
+                "a rule answers 401",
+                DENIED_401,
+                {"headers": bearer(), "rules": [Rule("/mcp", roles="admin", status=401)]},
+            ),
+        )
+    ),
+    Case(
+        name="the challenge has realm first and metadata last",
+        target="/mcp",
+        settings={**_MCP, "realm": "notes"},
+        realm='"notes"',
+        refused=found_at(NO_CREDENTIALS, "/mcp"),
+    ),
+    Case(
+        name="a malformed request is not sent for another token",
+        target="/mcp",
+        headers=bearer("Bearer a b"),
+        settings=_MCP,
+        refused=BAD_REQUEST,
+    ),
+    Case(
+        name="who may not is not sent for another token",
+        target="/mcp",
+        headers=bearer(),
+        rules=[Rule("/mcp", roles="admin")],
+        settings=_MCP,
+        refused=DENIED,
+    ),
+]
+
 GROUPS: dict[str, list[Case]] = {
     "paths": PATHS,
     "opaque_tail": OPAQUE_TAIL,
@@ -2018,5 +2366,7 @@ GROUPS: dict[str, list[Case]] = {
     "variables": VARIABLES,
     "stripping": STRIPPING,
     "answers": ANSWERS,
+    "introspection": INTROSPECTION,
+    "metadata": METADATA,
 }
 CASES: dict[str, Case] = {case.name: case for cases in GROUPS.values() for case in cases}

@@ -379,7 +379,8 @@ def test_an_exception_of_the_app_is_the_servers_business():
         run(GuardMiddleware(app, make_guard()), make_scope(headers=bearer()))
 
 
-def test_receive_and_send_are_handed_on_as_they_are():
+@pytest.mark.parametrize("headers", [bearer(), {}], ids=["token", "nobody"])
+def test_receive_and_send_are_handed_on_as_they_are_where_no_stream_need_end(headers):
     given, seen = [], []
 
     async def app(scope, receive, send):
@@ -392,7 +393,8 @@ def test_receive_and_send_are_handed_on_as_they_are():
         pass
 
     given.extend([receive, send])
-    asyncio.run(GuardMiddleware(app, make_guard())(make_scope(headers=bearer()), *given))
+    guard = make_guard(Rule("/x", access="optional"))
+    asyncio.run(GuardMiddleware(app, guard, expiry_grace=None)(make_scope(headers=headers), *given))
 
     assert seen == given
 

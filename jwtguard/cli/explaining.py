@@ -113,7 +113,9 @@ def _header(text: str) -> tuple[str, str]:
 def _reason(decision: Decision) -> str | None:
     if isinstance(decision, Allow):
         return None
-    return "preflight" if decision.error is None else decision.error.reason
+    if decision.error is None:
+        return "preflight" if decision.status == 204 else "metadata"
+    return decision.error.reason
 
 
 def _rule(guard: Guard, request: Request) -> str | None:
@@ -139,6 +141,10 @@ def _steps(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]
     if is_preflight(request, method) and (error is None and _rule_of(decision) is None):
         word = "let through" if isinstance(decision, Allow) else "answered"
         yield Step("preflight", f"a CORS preflight is {word} without a token")
+        yield from _answer(decision)
+        return
+    if bound is guard.policy.metadata:
+        yield Step("rule", "none is asked: here are facts for clients (protected_resource)")
         yield from _answer(decision)
         return
     yield from _passed_over(guard, request, bound)
@@ -267,6 +273,9 @@ def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iter
     yield Step("token says", _said(raw))
     try:
         token = guard.verify(raw, issuers=[issuer.name for issuer in bound.candidates.issuers])
+        verifier = guard.verifier
+        # Where it is no longer remembered, at least the keys are known by now.
+        known = verifier.recall(raw, bound.candidates) or verifier.verify(raw, bound.candidates)
     except AuthError as refusal:
         by = "" if refusal.issuer is None else f" by issuer {refusal.issuer}"
         yield Step("token", f"refused{by}: {refusal.status} {facts(refusal)}")
@@ -276,7 +285,8 @@ def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iter
     expires = token.claims.get("exp")
     until = "does not expire" if expires is None else f"expires {when(expires)}"
     yield Step("token", f"good: issuer {token.issuer}, {until}")
-    yield from _key(token._verified)
+    if isinstance(known, Verified):
+        yield from _key(known)
     if bound.requirement is not None:
         error = decision.error if isinstance(decision, Deny) else None
         met = "is met" if error is None else f"is not met: {facts(error)}"

@@ -22,6 +22,7 @@ class Answers:
         self._public_origin = setup.public_origin
         self._realm = setup.given.realm
         self._error_body = setup.given.error_body
+        self._resources = setup.resources
 
     def to_preflight(self, request: Request) -> Deny | None:
         """The answer to a CORS preflight of a listed origin; None: it is judged."""
@@ -30,6 +31,11 @@ class Answers:
             return None
         extra = (*challenge.cors_headers(origin), ("Vary", "Origin"))
         return challenge.preflight_answer(request, self._with_response_headers(extra))
+
+    def to_metadata(self, request: Request, method: str) -> Deny:
+        """A resource's metadata, or what may be asked of it; a handshake may not."""
+        answer = self._resources.answer(request.path, "" if request.websocket else method)
+        return Deny(None, answer.status, self._with_response_headers(answer.headers), answer.body)
 
     def refusal(
         self,
@@ -49,7 +55,9 @@ class Answers:
             status, location = redirect
             deny = challenge.redirect(error, status, location, request, ref, extra)
         else:
-            deny = challenge.refusal(error, request, ref, self._realm, extra, self._error_body)
+            metadata = self._resources.address_for(request.mount + request.path)
+            bearer = challenge.challenge(error, self._realm, metadata)
+            deny = challenge.refusal(error, request, ref, bearer, extra, self._error_body)
         if not self.response_headers:
             return deny
         headers = self._with_response_headers(deny.headers)

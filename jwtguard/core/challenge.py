@@ -28,8 +28,12 @@ _ALWAYS = (
 )
 
 
-def challenge(error: AuthError, realm: str | None) -> str | None:
-    """The value of ``WWW-Authenticate``, or None where there is none (RFC 6750 section 3)."""
+def challenge(error: AuthError, realm: str | None, metadata: str | None = None) -> str | None:
+    """The value of ``WWW-Authenticate``, or None where there is none (RFC 6750 section 3).
+
+    *metadata* is the address of the protected resource's (RFC 9728 section 5.1), for clients that
+    another token would help.
+    """
     kind = error.challenge
     if isinstance(error, AccessDenied) and error.status == 401:
         kind = "bare"
@@ -40,6 +44,8 @@ def challenge(error: AuthError, realm: str | None) -> str | None:
         parameters += [("error", error.error), ("error_description", error.description)]
         if isinstance(error, InsufficientScope):
             parameters.append(("scope", " ".join(error.scope)))
+    if metadata is not None and error.status in (401, 403):
+        parameters.append(("resource_metadata", metadata))
     return ("Bearer " + ", ".join(f"{k}={quoted(v)}" for k, v in parameters)).rstrip()
 
 
@@ -47,14 +53,14 @@ def refusal(
     error: AuthError,
     request: Request,
     ref: str,
-    realm: str | None,
+    bearer: str | None,
     extra: Pairs = (),
     error_body: ErrorBody | None = None,
 ) -> Deny:
-    """The response that tells a client of *error*."""
+    """The response that tells a client of *error*; *bearer* is the `challenge`."""
     headers: list[tuple[str, str]] = []
-    if value := challenge(error, realm):
-        headers.append(("WWW-Authenticate", value))
+    if bearer is not None:
+        headers.append(("WWW-Authenticate", bearer))
     if isinstance(error, Unavailable | TooManyRequests):
         headers.append(("Retry-After", str(error.retry_after)))
     content_type, body = _body(error, request, ref, error_body)

@@ -14,10 +14,11 @@ for makes it return a flow.
 """
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from . import challenge, refused
 from .answers import Answers
@@ -34,6 +35,7 @@ from .errors import (
     MethodNotCovered,
     MissingCredentials,
     Problem,
+    TokenExpired,
     Unavailable,
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
@@ -80,6 +82,8 @@ class Guard:
     - ``response_headers``: True for four protective ones, or a mapping; set where the app did not.
     - ``require_https``: "refuse" or "redirect" what comes over plain http.
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
+    - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
+      site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -103,6 +107,7 @@ class Guard:
         response_headers: Mapping[str, str] | Literal[True] = {},
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
+        protected_resource: Any = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -122,6 +127,7 @@ class Guard:
                 response_headers=response_headers,
                 require_https=require_https,
                 error_body=error_body,
+                protected_resource=protected_resource,
                 cache_size=cache_size,
                 clock=clock,
             )
@@ -135,10 +141,11 @@ class Guard:
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
         self._forward_names = setup.forward_names
-        self._origins = setup.origins
+        self.origins = setup.origins
         self._user_name = setup.user_name
         self._variables: Variables = variables
-        self._preflight = preflight
+        self.preflight: Preflight = preflight
+        self._clock = clock
         self.verifier = Verifier(cache_size, clock)
         self._announce()
 
@@ -151,7 +158,7 @@ class Guard:
         opened = [b.rule.text for b in rules if b.access == "public"]
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
         for issuer in self.issuers:
-            for source in issuer.sources:
+            for source in issuer.given_sources:
                 if getattr(source, "insecure", False):
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
@@ -202,6 +209,27 @@ class Guard:
         except Exception as error:
             raise _unexpected(error) from None
         return token
+
+    def renew_flow(self, token: VerifiedToken) -> Flow[float]:
+        """For how many seconds more a token that was good may be taken to be.
+
+        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, it is
+        good until its own end.
+        """
+        known = token._verified
+        candidates = self._setup.candidates([known.issued_by.name])
+        try:
+            found = self.verifier.recall(known.raw, candidates)
+            if found is None:
+                verified = self.verifier.verify(known.raw, candidates)
+                found = verified if isinstance(verified, Verified) else (yield from verified)
+            until = found.valid_until
+        except Unavailable:
+            until = known.claims.get("exp", math.inf) + known.issued_by.leeway
+        left: float = until - self._clock()
+        if left <= 0:
+            raise TokenExpired("exp", found=known.claims.get("exp"))
+        return left
 
     def warm_flow(self) -> Flow[None]:
         """Fetch the keys that must be fetched. An outage is logged, and no more."""
@@ -267,12 +295,14 @@ class Guard:
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
                 access = "public"
-            if access is not None and bound is not self.policy.uncovered:
+            if access is not None and bound not in (self.policy.uncovered, self.policy.metadata):
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
-            if self._preflight != "judge" and is_preflight(request, method):
-                if self._preflight == "pass":
+            if bound is self.policy.metadata:
+                return self._answers.to_metadata(request, method)
+            if self.preflight != "judge" and is_preflight(request, method):
+                if self.preflight == "pass":
                     allow = self._allow(request, bound, None)
                     allow.rule = None
                     return allow
@@ -339,7 +369,7 @@ class Guard:
             self._report(error, request, "-", bound, None, logging.DEBUG)
             return None
         if raw is not None and bound.access != "optional":
-            check_same_site(request, method, self._origins)
+            check_same_site(request, method, self.origins)
         return raw
 
     def _settle(
@@ -353,7 +383,7 @@ class Guard:
         """A good token meets the rule's requirement."""
         if from_cookie and bound.access == "optional":
             # Only now: a bad cookie is nobody's there, whoever sent it.
-            check_same_site(request, request.method.upper(), self._origins)
+            check_same_site(request, request.method.upper(), self.origins)
         token = token_for_request(known)
         requirement = bound.requirement
         if requirement is not None:
@@ -452,7 +482,7 @@ class Guard:
 def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
     try:
         yield Background(source.refresh())
-    except FetchError as error:  # it could not be started; the next request tries again
+    except FetchError as error:  # it could not be started; somebody tries again in a while
         log.error("keys were not refreshed: %s", error)
     return allow
 

@@ -1,10 +1,11 @@
 """An issuer: an authorization server we trust, and what its tokens must be like."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .algorithms import ALGORITHMS
 from .claims import Claims, Period, Times, check_audience, check_required, check_times
-from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
+from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem
 from .introspection import Introspection
 from .jose import Header, normal_type
 from .keyloader import (
@@ -18,6 +19,7 @@ from .keyloader import (
 )
 from .keys import KeySet
 from .remote import Discovery
+from .requirement import Requirement
 from .tenants import AnyTenants, Tenants
 from .wording import as_list, did_you_mean
 
@@ -38,6 +40,7 @@ class Issuer:
       ``at+jwt`` (RFC 9068); None accepts none, ``JWT`` and ``at+jwt``.
     - ``required_claims``: claims that must be there; ``leeway``: seconds of clock difference;
       ``max_age``: seconds since ``iat`` after which a token is too old.
+    - ``require``: claims that every token must show, in the words of `Requirement`'s ``require``.
     - ``roles``: claims (or JSON Pointers) that hold roles.
     - ``tenants``: a list, or a function that is asked about a name out of an unverified token and
       says True; with `Discovery` each tenant has keys of its own.
@@ -59,6 +62,7 @@ class Issuer:
         required_claims: Iterable[str] = ("exp",),
         leeway: float = 10,
         max_age: float | None = None,
+        require: Mapping[str, Any] | Sequence[Mapping[str, Any]] = {},
         roles: str | Iterable[str] = DEFAULT_ROLES,
         tenants: AnyTenants = (),
         any_iss: bool = False,
@@ -74,7 +78,7 @@ class Issuer:
         self.source = as_source(given)
         told = [
             problem
-            for source in self._given_sources()
+            for source in self.given_sources
             if isinstance(source, Discovery)
             for problem in source.of(issuer)
         ]
@@ -94,6 +98,8 @@ class Issuer:
         self.required_claims = tuple(as_list(required_claims))
         self.leeway = leeway
         self.max_age = max_age
+        self.require = require
+        self._shown = Requirement(require=require)
         self.roles = tuple(as_list(roles))
         self.any_iss = any_iss
         self.problems: list[Problem] = [
@@ -109,7 +115,9 @@ class Issuer:
     def __repr__(self) -> str:
         return f"<Issuer {self.name!r}>"
 
-    def _given_sources(self) -> tuple[KeySource, ...]:
+    @property
+    def given_sources(self) -> tuple[KeySource, ...]:
+        """The key sources as they were given, one by one in their order."""
         source = self.source
         return source.sources if isinstance(source, SeveralSources) else (source,)
 
@@ -118,7 +126,7 @@ class Issuer:
         """Where its keys come from, one by one in the order given; where each tenant has its own,
         those of the tenants that are listed or have spoken."""
         if not self.tenancy.have_own_keys:
-            return self._given_sources() if self.has_keys else ()
+            return self.given_sources if self.has_keys else ()
         return tuple(
             one
             for source in self.tenancy.sources()
@@ -158,7 +166,7 @@ class Issuer:
             yield (
                 "typ",
                 "'Bearer' is a payload claim of some providers (Keycloak); here stands the JOSE "
-                'header\'s typ. Remove it, or require {"typ": "Bearer"} in a rule',
+                'header\'s typ. Remove it, or write require={"typ": "Bearer"}',
             )
         elif self.typ is not None and self.types == {""}:
             yield "typ", "is empty; leave it out to accept none, JWT and at+jwt"
@@ -169,6 +177,13 @@ class Issuer:
             yield "leeway", f"is a number of seconds, 0 or more; found {self.leeway!r}"
         if self.max_age is not None and not (_is_seconds(self.max_age) and self.max_age > 0):
             yield "max_age", f"is a number of seconds above 0; found {self.max_age!r}"
+        yield from self._shown.problems
+        for name in sorted(self._shown.parameter_names):
+            yield (
+                "require",
+                f'{{"path": {name!r}}} compares with the path of a request, which an issuer does '
+                "not know; write it into a rule",
+            )
         for name in self.roles:
             if not isinstance(name, str) or not name:
                 yield "roles", f"are claim names or JSON Pointers; found {name!r}"
@@ -181,7 +196,8 @@ class Issuer:
             yield "introspection", f"is an Introspection(…); found {type(introspection).__name__}"
             return
         yield from ((f"introspection.{where}", what) for where, what in introspection.problems)
-        yield from introspection.of(self.issuer)
+        documents = [one.url for one in self.given_sources if isinstance(one, Discovery)]
+        yield from introspection.of(self.issuer, documents[0] if documents else None)
 
     def _key_problems(self) -> Iterable[Problem]:
         broken = False
@@ -189,7 +205,7 @@ class Issuer:
             if self.introspection is None:
                 yield "keys", "is None, which is for an issuer with introspection=…; give its keys"
             elif self.algorithms:
-                yield "algorithms", "without keys no signature is checked; write algorithms=()"
+                yield "algorithms", "without keys no signature is checked; leave it empty"
             return
         if not self.algorithms:
             broken = True
@@ -263,25 +279,19 @@ class Issuer:
         if self.audience is not None:
             check_audience(claims, self.audience)
         check_required(claims, self.required_claims, self.max_age)
+        self.check_shown(claims)
         if "cnf" in claims:
             # RFC 7800: bound to a key of its sender, so it is no plain bearer token.
             hint = "the token wants a proof of possession"
             raise ClaimMismatch("cnf", "sender_constrained", hint=hint)
         return period
 
-    def tenant_of(self, iss: str | None) -> str | None:
-        """The tenant that an introspection answer speaks of. Raises UnknownIssuer.
-
-        An answer without ``iss`` is the issuer's (RFC 7662 section 2.2 makes it optional).
-        """
-        if iss is None or (self.issuer is None and self.any_iss):
-            return None
-        if iss in self.spellings:
-            return self.spellings[iss]
-        tenant = self.tenancy.named_by(iss) if self.tenancy.are_asked_for else None
-        if tenant is None:
-            raise UnknownIssuer(found=iss, want=self.issuer or "no iss")
-        return tenant
+    def check_shown(self, claims: Claims) -> None:
+        """The claims show what ``require`` asks for. Raises ClaimMismatch."""
+        unmet = self._shown.unmet(claims, {})
+        if unmet is not None:
+            name, value = unmet
+            raise ClaimMismatch(name, found=value, want=f"{name} as in the issuer's require")
 
 
 def _is_text(value: object) -> bool:

@@ -200,7 +200,8 @@ class Allow:
 
 
 class Deny:
-    """Send exactly this. ``error`` is None only for the answer to a CORS preflight.
+    """Send exactly this. ``error`` is None where the guard answers in the app's place without
+    refusing: a CORS preflight, or a protected resource's metadata.
 
     ``ref`` is what the client can name and the log line holds.
     """

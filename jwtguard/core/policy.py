@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from .candidates import Candidates
 from .errors import AmbiguousTarget, Problem
@@ -10,7 +10,7 @@ from .extractor import Bearer, Place, as_places
 from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
-from .requirement import REQUIREMENT_WORDS, Requirement
+from .requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .wording import as_list, did_you_mean, one_of
 
 
@@ -64,7 +64,7 @@ class Rule:
         forward: Mapping[str, str] | None = None,
         https: Literal[False, "refuse", "redirect"] | None = None,
         opaque_tail: bool = False,
-        **requirement: Any,
+        **requirement: Unpack[RequirementWords],
     ) -> None:
         self.problems: list[Problem] = []
         self.path = path
@@ -81,11 +81,12 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
-        for word in requirement.keys() - REQUIREMENT_WORDS:
+        words: dict[str, Any] = {**requirement}
+        for word in words.keys() - REQUIREMENT_WORDS:
             hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
             self.problems.append((word, f"is not a word of a rule{hint}"))
-            del requirement[word]
-        self.requirement = Requirement(**requirement)
+            del words[word]
+        self.requirement = Requirement(**words)
         self.problems += self.requirement.problems
         self.problems += self._other_problems()
 
@@ -245,17 +246,34 @@ MAX_KNOWN_TARGET = 256  # characters
 class Policy:
     """Rules in order, closed by one that wants a valid token for everything else.
 
-    ``uncovered`` stands for the closing rule where it refuses because of the method.
+    ``uncovered`` stands for the closing rule where it refuses because of the method; ``metadata``
+    is before them all, for the ``documents`` that the guard serves itself.
     """
 
-    __slots__ = ("_known", "_opaque", "closing", "router", "rules", "uncovered")
+    __slots__ = (
+        "_known",
+        "_opaque",
+        "closing",
+        "documents",
+        "metadata",
+        "router",
+        "rules",
+        "uncovered",
+    )
 
     def __init__(
-        self, rules: Sequence[BoundRule], closing: BoundRule, uncovered: BoundRule
+        self,
+        rules: Sequence[BoundRule],
+        closing: BoundRule,
+        uncovered: BoundRule,
+        metadata: BoundRule,
     ) -> None:
         self.rules = tuple(rules)
         self.closing = closing
         self.uncovered = uncovered
+        self.metadata = metadata
+        served = [pattern.text for pattern in metadata.rule.patterns]
+        self.documents = frozenset((*served, *(f"{path}/" for path in served)))
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
         self._known: dict[tuple[str, str], Route] = {}
@@ -306,6 +324,8 @@ class Policy:
         Where rules name this path for other methods only and one of them asks for more than a
         valid token, that is `uncovered`: whoever wrote ``methods`` did not mean to open the rest.
         """
+        if path in self.documents:
+            return self.metadata, None
         best: Entry | None = None
         passed_over = False
         for entry in self.router.find(path):

@@ -4,9 +4,9 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-from .claims import lookup
+from .claims import Claims, lookup
 from .errors import AccessDenied, InsufficientScope, Problem
 from .model import Request
 from .token import VerifiedToken
@@ -23,8 +23,19 @@ MAX_MATCHED = 256  # characters that `matches` looks at; longer text fails
 _ABSENT = object()
 
 
-REQUIREMENT_WORDS = dict.fromkeys(("scopes", "any_scope", "roles", "any_role", "require", "check"))
-"""The parameters of `Requirement`, in order."""
+class RequirementWords(TypedDict, total=False):
+    """The parameters of `Requirement`, for type checkers: what takes them as words says so."""
+
+    scopes: str | Iterable[str]
+    any_scope: str | Iterable[str]
+    roles: str | Iterable[str]
+    any_role: str | Iterable[str]
+    require: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    check: Check | None
+
+
+REQUIREMENT_WORDS = dict.fromkeys(RequirementWords.__annotations__)
+"""The same names, in order."""
 
 
 class Requirement:
@@ -119,19 +130,26 @@ class Requirement:
             self._run_check(self.check, token, request, status)
 
     def _check_claims(self, token: VerifiedToken, parameters: Parameters, status: int) -> None:
-        claims = token.claims
-        first: tuple[str, Any] | None = None
+        unmet = self.unmet(token.claims, parameters)
+        if unmet is not None:
+            name, value = unmet
+            raise _denied(status, "requirement_not_met", value, name)
+
+    def unmet(self, claims: Claims, parameters: Parameters) -> tuple[str, object] | None:
+        """The first claim that fails a test of ``require``, with its value; None: all is met.
+
+        Of several alternatives it is the first one's.
+        """
+        first: tuple[str, object] | None = None
         for alternative in self._alternatives:
             for name, test in alternative:
                 value = lookup(claims, name, _ABSENT)
                 if not test(value, parameters):
-                    first = first or (name, value)
+                    first = first or (name, None if value is _ABSENT else value)
                     break
             else:
-                return
-        assert first is not None
-        name, value = first
-        raise _denied(status, "requirement_not_met", None if value is _ABSENT else value, name)
+                return None
+        return first
 
     @staticmethod
     def _run_check(check: Check, token: VerifiedToken, request: Request, status: int) -> None:

@@ -12,6 +12,7 @@ from .errors import Problem
 from .extractor import FromQuery
 from .grammar import is_quotable, is_token
 from .issuer import Issuer
+from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
 from .paths import Pattern, is_unambiguous
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
@@ -63,6 +64,7 @@ class Parameters:
     response_headers: Any
     require_https: Any
     error_body: ErrorBody | None
+    protected_resource: Any
     cache_size: int
     clock: Clock
 
@@ -111,12 +113,20 @@ class Setup:
             for forward in (given.forward, *(rule.forward for rule in self.rules))
             for name in _as_mapping(forward)
         )
+        self.resources = Resources(
+            given.protected_resource, self.public_origin, self.issuers, self.rules
+        )
+        self.problems += self.resources.problems
+        self.warnings += self.resources.warnings
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
-        self.policy = Policy(bound, closing, uncovered)
+        metadata = self._bound(Rule(self.resources.paths, access="public"), None)
+        metadata.label = "protected_resource"
+        self.policy = Policy(bound, closing, uncovered, metadata)
         everything = self.policy.router.covering(Pattern("/**"))
         if all(entry.methods is not None for entry in everything):
-            self.problems += self._two_introspecting("issuers", self.issuers, closing.rule)
+            fix = "close the list of rules with one for /** that names one of them"
+            self.problems += self._two_introspecting("issuers", self.issuers, closing.rule, fix)
         self.problems += self._unreachable()
         self.problems += self._shared_tails()
         self.problems += self._login_problems()
@@ -162,7 +172,10 @@ class Setup:
                     )
                 )
             names.setdefault(issuer.name, index)
-            for iss in issuer.spellings:
+            # A template whose tenants a function names stands for itself.
+            for iss in issuer.spellings or [issuer.issuer]:
+                if iss is None:
+                    continue
                 if iss in spellings:
                     other = spellings[iss]
                     self.problems.append(
@@ -200,13 +213,15 @@ class Setup:
         yield from self._two_introspecting(at, listed_here, rule)
 
     @staticmethod
-    def _two_introspecting(at: str, issuers: list[Issuer], rule: Rule) -> Iterable[Problem]:
+    def _two_introspecting(
+        at: str, issuers: list[Issuer], rule: Rule, fix: str = "name one of them for this rule"
+    ) -> Iterable[Problem]:
         asked = [repr(issuer.name) for issuer in issuers if issuer.introspection is not None]
         if len(asked) > 1 and rule.access != "public":
             yield (
                 at,
                 f"{' and '.join(asked)} are introspected, and a token that is no JWT does not say "
-                "whose it is; name one of them for this rule",
+                f"whose it is; {fix}",
             )
 
     # --- rules ---
@@ -296,6 +311,14 @@ class Setup:
                         "public_url",
                         "is missing: 'redirect' needs to know this site's own address, such as "
                         "'https://app.example.com' (the Host header is the client's)",
+                    )
+                )
+            elif is_wanted(self.given.protected_resource):
+                self.problems.append(
+                    (
+                        "public_url",
+                        "is missing: protected_resource tells clients this site's own address, "
+                        "such as 'https://api.example.com'",
                     )
                 )
             return None
@@ -389,7 +412,9 @@ class Setup:
                         f"names none, so {nameless[0].name!r} may speak here too, whose tokens "
                         "carry no iss; name the issuers if that is not meant",
                     )
-        for _place, index, rule, pattern in self._patterns():
+        for place, index, rule, pattern in self._patterns():
+            if pattern.text in self.policy.documents:
+                yield place, f"{pattern.text!r} is answered by protected_resource, before any rule"
             if rule.methods and rule.asks_more:
                 what = f"{pattern.text!r} is covered for {', '.join(sorted(rule.methods))} only; "
                 rest = self._rest(pattern)

@@ -1,0 +1,251 @@
+"""WebSockets and server-sent events end with their token. The guard's clock is moved by hand."""
+
+import asyncio
+import json
+
+import pytest
+
+from jwtguard import Guard, RemoteKeys, errors, lifetime
+from jwtguard.asgi import GuardMiddleware
+from jwtguard.core import Fetched
+from jwtguard.testing import FakeIssuer
+
+from .doors import Ask, scope_of
+
+START = 1_800_000_000
+SOON = 0.02  # seconds that tokens here have left when the connection begins
+EVENTS = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"Content-Type", b"text/event-stream; charset=utf-8")],
+}
+CLOSE = {"type": "websocket.close", "code": 1008, "reason": "the token has ended"}
+END = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class Clock:
+    def __init__(self):
+        self.now = START
+
+    def __call__(self):
+        return self.now
+
+
+class Client:
+    """The other end: what the app sent, and a receive that waits as a quiet client does."""
+
+    def __init__(self, *messages):
+        self.sent = []
+        self.left = False
+        self._messages = list(messages)
+
+    async def receive(self):
+        if self._messages:
+            return self._messages.pop(0)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.left = True
+
+    async def send(self, message):
+        self.sent.append(message)
+
+
+def connect(app, client, *, websocket=True, expires=SOON, clock=None, **words):
+    clock = clock or Clock()
+    idp = FakeIssuer(clock=lambda: START)
+    guard = Guard([idp.trusted(leeway=0)], clock=clock)
+    scope = scope_of(
+        Ask("/x", headers=[("Authorization", idp.bearer(expires=expires))], websocket=websocket)
+    )
+    guarded = GuardMiddleware(app, guard, **words)
+    asyncio.run(asyncio.wait_for(guarded(scope, client.receive, client.send), 10))
+    return clock
+
+
+def passing(clock, seconds=SOON * 2):
+    """The clock moves on before anybody looks at the token again."""
+    clock.now = START + seconds
+
+
+def test_a_websocket_that_waits_for_its_client_ends_with_its_token():
+    clock, client, seen = Clock(), Client({"type": "websocket.connect"}), []
+
+    async def app(scope, receive, send):
+        seen.append(await receive())
+        await send({"type": "websocket.accept"})
+        passing(clock)
+        seen.append(await receive())
+        seen.append(await receive())
+
+    connect(app, client, clock=clock)
+    ended = {"type": "websocket.disconnect", "code": 1008, "reason": "the token has ended"}
+    assert seen == [{"type": "websocket.connect"}, ended, ended]
+    assert client.sent == [{"type": "websocket.accept"}, CLOSE]
+    assert client.left, "nobody waits for the client any more"
+
+
+def test_a_websocket_that_only_sends_ends_with_its_token():
+    clock, client = Clock(), Client()
+
+    async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        passing(clock)
+        while True:
+            await send({"type": "websocket.send", "text": "x"})
+            await asyncio.sleep(SOON / 4)
+
+    connect(app, client, clock=clock)
+    assert client.sent[-1] == CLOSE
+    assert client.sent.count(CLOSE) == 1
+
+
+def test_what_an_app_sends_too_late_is_an_oserror_as_asgi_asks():
+    clock, raised = Clock(), []
+
+    async def app(scope, receive, send):
+        passing(clock)
+        await receive()
+        try:
+            await send({"type": "websocket.send", "text": "x"})
+        except OSError as error:
+            raised.append(error)
+
+    connect(app, Client(), clock=clock)
+    assert [type(error) for error in raised] == [lifetime.ConnectionEnded]
+
+
+def test_messages_pass_while_the_token_is_good():
+    client, seen = Client({"type": "websocket.connect"}, {"type": "websocket.receive"}), []
+
+    async def app(scope, receive, send):
+        seen.extend([await receive(), await receive()])
+        await send({"type": "websocket.accept"})
+
+    connect(app, client, expires=3600)
+    assert [message["type"] for message in seen] == ["websocket.connect", "websocket.receive"]
+    assert client.sent == [{"type": "websocket.accept"}]
+
+
+def test_server_sent_events_end_with_their_token():
+    clock, client = Clock(), Client()
+
+    async def app(scope, receive, send):
+        await send(EVENTS)
+        passing(clock)
+        while True:
+            await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+            await asyncio.sleep(SOON / 4)
+
+    connect(app, client, websocket=False, clock=clock)
+    assert client.sent[0] == EVENTS
+    assert client.sent[-1] == END
+    assert client.sent.count(END) == 1
+
+
+def test_other_answers_are_sent_to_their_end():
+    clock, client = Clock(), Client()
+    start = {**EVENTS, "headers": [(b"x", b"y"), (b"content-type", b"text/plain")]}
+
+    async def app(scope, receive, send):
+        await send(start)
+        passing(clock)
+        await asyncio.sleep(SOON * 3)
+        await send({"type": "http.response.body", "body": b"the end"})
+
+    connect(app, client, websocket=False, clock=clock)
+    assert client.sent == [start, {"type": "http.response.body", "body": b"the end"}]
+
+
+def test_events_that_end_by_themselves_are_watched_no_longer():
+    client = Client()
+
+    async def app(scope, receive, send):
+        await send(EVENTS)
+        await send(END)
+
+    connect(app, client, websocket=False, expires=3600)
+    assert client.sent == [EVENTS, END]
+
+
+def test_grace_is_given_in_seconds():
+    clock, client, times = Clock(), Client(), []
+
+    async def app(scope, receive, send):
+        loop = asyncio.get_running_loop()
+        passing(clock)
+        times.append(loop.time())
+        await receive()
+        times.append(loop.time())
+
+    connect(app, client, clock=clock, expiry_grace=0.2)
+    assert times[1] - times[0] > 0.15
+
+
+def test_without_an_end_connections_go_on():
+    clock, client = Clock(), Client()
+
+    async def app(scope, receive, send):
+        passing(clock)
+        await asyncio.sleep(SOON * 3)
+        await send({"type": "websocket.accept"})
+
+    connect(app, client, clock=clock, expiry_grace=None)
+    assert client.sent == [{"type": "websocket.accept"}]
+
+
+@pytest.mark.parametrize("seconds", [-1, "5", True, float("inf"), float("nan")])
+def test_a_grace_that_is_no_number_of_seconds_is_refused(seconds):
+    with pytest.raises(errors.ConfigurationError, match="expiry_grace"):
+        GuardMiddleware(
+            lambda scope, receive, send: None, Guard([FakeIssuer().trusted()]), expiry_grace=seconds
+        )
+
+
+def test_what_an_app_raises_comes_through_and_ends_the_watch():
+    async def app(scope, receive, send):
+        raise LookupError("in the app")
+
+    with pytest.raises(LookupError, match="in the app"):
+        connect(app, Client(), expires=3600)
+
+
+def renewed(guard, token, *answers):
+    flow = guard.renew_flow(token)
+    try:
+        wanted = next(flow)
+        for answer in answers:
+            wanted = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
+        return wanted
+    except StopIteration as stop:
+        return stop.value
+
+
+def test_a_token_whose_key_was_removed_is_no_longer_good():
+    clock, idp = Clock(), FakeIssuer(clock=lambda: START)
+    guard = Guard([idp.trusted(leeway=0)], clock=clock)
+    token = guard.verify(idp.token(expires=3600))
+    assert renewed(guard, token) == 3600
+    clock.now += 600
+    assert renewed(guard, token) == 3000
+    idp.rotate(keep=0)
+    with pytest.raises(errors.KeyNotFound):
+        renewed(guard, token)
+
+
+def test_an_outage_ends_nothing_before_the_tokens_own_end():
+    clock, idp = Clock(), FakeIssuer(clock=lambda: START)
+    keys = RemoteKeys(
+        "https://k.test/", clock=clock, max_stale=100, max_fresh=100, jitter=lambda: 0
+    )
+    guard = Guard([idp.trusted(keys=keys, leeway=10)], clock=clock)
+    flow = guard.verify_flow(idp.token(expires=3600))
+    next(flow)
+    with pytest.raises(StopIteration) as stop:
+        flow.send(Fetched(200, {}, json.dumps(idp.jwks()).encode()))
+    token = stop.value.value
+    clock.now += 200  # the keys are too old to be used
+    assert renewed(guard, token, errors.FetchError("down")) == 3410
+    clock.now += 3410
+    with pytest.raises(errors.TokenExpired):
+        renewed(guard, token)

@@ -9,10 +9,12 @@ import contextlib
 import io
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
+from django.utils.decorators import sync_and_async_middleware
 
 from jwtguard import Guard
 from jwtguard.django import GuardMiddleware
@@ -22,10 +24,14 @@ from .doors import APP_BODY, APP_HEADERS, Answer, Ask, FetchSync, Seen
 
 _seen: list[Seen] = []
 _fetch: list[Any] = [None]
+on_loop: list[bool] = []
+"""Whether each middleware that was made runs on an event loop."""
 
 
+@sync_and_async_middleware
 def guarded(get_response: Any) -> GuardMiddleware:
     """What stands in MIDDLEWARE: the guard, with the way to make exchanges that a test gave."""
+    on_loop.append(iscoroutinefunction(get_response))
     return GuardMiddleware(get_response, fetch=_fetch[0])
 
 
@@ -57,6 +63,7 @@ def view(request: HttpRequest) -> HttpResponse:
 
 async def aview(request: HttpRequest) -> HttpResponse:
     """The same on the event loop."""
+    asyncio.get_running_loop()
     return view(request)
 
 

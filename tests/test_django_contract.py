@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from .contract import CASES, GROUPS
-from .django_door import DJANGO_DOORS
+from .django_door import DJANGO_DOORS, on_loop
 from .doors import Ask
 from .test_contract import _check_answer, _neighbours, check
 
@@ -26,6 +26,13 @@ def has_no_view(door, case):
 )
 def test_contract(door, name, caplog):
     check(CASES[name], DJANGO_DOORS[door], caplog)
+
+
+def test_each_door_is_of_its_own_kind():
+    for door in DJANGO_DOORS.values():
+        door(CASES[NO_VIEW].guard(), CASES[NO_VIEW].ask)
+
+    assert on_loop[-2:] == [False, True]
 
 
 def test_rows_without_a_view_are_those_known():
@@ -54,9 +61,9 @@ def test_no_request_changes_the_answer_to_another(group, door, caplog):
         guard = case.guard()
         for neighbour in _neighbours(case.ask):
             if not has_no_view(door, replace(case, websocket=neighbour.websocket)):
-                DJANGO_DOORS[door](guard, neighbour)
+                DJANGO_DOORS[door](guard, neighbour, case.fetch)
         caplog.clear()
-        _check_answer(case, DJANGO_DOORS[door](guard, case.ask), caplog)
+        _check_answer(case, DJANGO_DOORS[door](guard, case.ask, case.fetch), caplog)
 
 
 def test_a_websocket_scope_is_django_s_to_refuse():

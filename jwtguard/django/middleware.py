@@ -32,7 +32,7 @@ class GuardMiddleware:
     `TokenBackend` stands in AUTHENTICATION_BACKENDS, its user in ``request.user``.
 
     *client* and *fetch* are those of `jwtguard.wsgi.GuardMiddleware` (*fetch* is async under
-    ASGI), for a factory of your own in MIDDLEWARE.
+    ASGI), for a ``sync_and_async_middleware`` of your own in MIDDLEWARE.
 
     Raises errors.ConfigurationError at start-up, with every problem.
     """

@@ -1,6 +1,6 @@
 """Views of a Django project."""
 
-from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
+from django.http import HttpRequest, HttpResponse
 
 from jwtguard import Requirement
 from jwtguard.django import requires

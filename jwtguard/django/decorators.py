@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
@@ -10,14 +10,16 @@ from django.utils.decorators import method_decorator
 
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.model import Deny
-from jwtguard.core.requirement import Requirement
+from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.requires import View, judge, mark, requirement_from
 
 from .requests import asked, published, response_to
 from .routes import OPENED_BY
 
 
-def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
+def requires(
+    requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]
+) -> Callable[[View], View]:
     """A view, sync or async, wants a valid token that meets a `Requirement`.
 
     Give it one object, or its words. It stands on a function or on a class; view arguments are the

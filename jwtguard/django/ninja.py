@@ -1,6 +1,6 @@
 """For django-ninja: ``NinjaAPI(auth=TokenAuth())``, ``@api.get(…, auth=TokenAuth(scopes="a"))``."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
@@ -9,7 +9,7 @@ from ninja.security.base import AuthBase
 
 from jwtguard.core.errors import MissingCredentials
 from jwtguard.core.model import Deny
-from jwtguard.core.requirement import Requirement
+from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.core.token import VerifiedToken
 from jwtguard.requires import requirement_from
 
@@ -41,7 +41,9 @@ class TokenAuth(AuthBase):
     openapi_scheme = "bearer"
     openapi_bearerFormat = "JWT"  # noqa: N815 - OpenAPI's word
 
-    def __init__(self, requirement: Requirement | None = None, /, **words: Any) -> None:
+    def __init__(
+        self, requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]
+    ) -> None:
         self.wanted = requirement_from(requirement, words)
         super().__init__()
 

@@ -10,7 +10,7 @@ class Reports(APIView):
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed
@@ -25,7 +25,7 @@ from rest_framework.request import Request
 
 from jwtguard.core.errors import AuthError, MissingCredentials, Unavailable
 from jwtguard.core.model import Deny
-from jwtguard.core.requirement import Requirement
+from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.core.token import VerifiedToken
 from jwtguard.requires import published_token, requirement_from
 
@@ -231,7 +231,7 @@ class _Required(BasePermission, metaclass=_Class):
         raise _exception(deny, request)
 
 
-def Requires(requirement: Requirement | None = None, /, **words: Any) -> Any:  # noqa: N802
+def Requires(requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]) -> Any:  # noqa: N802
     """A permission class: the token meets a `Requirement`, one object or its words.
 
     It goes together with others by ``|``, ``&`` and ``~``. Its refusal is the guard's, with the

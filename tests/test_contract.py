@@ -12,6 +12,9 @@ from jwtguard import VerifiedToken
 
 from .contract import ALICE, CASES, GROUPS, PAGE, UNASKED, Case, Refusal
 from .doors import APP_BODY, BOTH, DOORS, Answer, Ask, Door
+from .flask_door import flask_door
+
+DOORS = {**DOORS, "flask": flask_door}
 
 
 def check(case: Case, door: Door, caplog: pytest.LogCaptureFixture) -> None:

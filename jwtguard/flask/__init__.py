@@ -32,7 +32,7 @@ from jwtguard.requires import View, judge, mark, published_token, requirement_fr
 from jwtguard.transport import for_threads
 from jwtguard.wsgi import EnvironRequest
 
-from .extension import Extension, guard_of, is_automatic, put_first
+from .extension import Extension, guard_of, is_automatic, public, put_first, refuse_class
 
 if TYPE_CHECKING:
     from flask.sansio.blueprints import Blueprint
@@ -111,26 +111,6 @@ class JWTGuard:
         self._protected.add(blueprint)
 
 
-def public(view: View) -> View:
-    """Open a view to everybody, where no rule of the guard's says anything of its path.
-
-    Credentials are not looked at then. Works with `JWTGuard`; the middleware knows no views. For
-    a class of views: ``decorators = [public]``.
-
-    Raises `errors.ConfigurationError` where the view has requirements.
-    """
-    return mark(_function(view), "public")
-
-
-def _function(view: View) -> View:
-    if isinstance(view, type):
-        raise ConfigurationError(
-            f"{view.__name__} is a class; write `decorators = [public]` or "
-            "`decorators = [requires(…)]` inside it"
-        )
-    return view
-
-
 # --- judging --------------------------------------------------------------------------------------
 
 
@@ -151,10 +131,7 @@ class _Door(Extension):
         request = cast(flask.Request, flask.request._get_current_object())  # type: ignore[attr-defined]
         environ, guard = request.environ, self.guard
         if request.method != environ["REQUEST_METHOD"].upper():
-            raise ConfigurationError(
-                f"{type(request).__name__} changes the request's method after the guard has judged "
-                "it; do so in WSGI, before Flask"
-            )
+            raise self.changed_method(request)
         decision: Allow | Deny | None = None
         if not wsgi.is_published(environ, guard):
             decision = self.let_through(request, EnvironRequest(environ)) or wsgi.decide(
@@ -211,7 +188,7 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
     wanted = requirement_from(requirement, words)
 
     def decorate(view: View) -> View:
-        name = getattr(_function(view), "__qualname__", repr(view))
+        name = getattr(refuse_class(view), "__qualname__", repr(view))
 
         @wraps(view)
         def required(*args: Any, **kwargs: Any) -> Any:

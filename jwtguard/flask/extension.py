@@ -14,7 +14,7 @@ from jwtguard.core.browser import is_preflight
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.model import Allow, Request
 from jwtguard.guard import Guard
-from jwtguard.requires import refuse_open_routes, said_by
+from jwtguard.requires import View, mark, refuse_open_routes, said_by
 
 from .commands import commands
 
@@ -107,6 +107,13 @@ class Extension:
         view = None if rule is None else self.app.view_functions.get(rule.endpoint)
         return _yes if said_by(view) == "public" else None
 
+    def changed_method(self, request: Any) -> ConfigurationError:
+        """What to raise where the framework would route another request than was judged."""
+        return ConfigurationError(
+            f"{type(request).__name__} changes the method of a request after the guard has judged "
+            "it; do so in a middleware in front of the app"
+        )
+
     def let_through(self, request: Any, seen: Request) -> Allow | None:
         """What to publish where nothing is judged, as the framework answers OPTIONS itself."""
         if not is_automatic(request):
@@ -140,3 +147,24 @@ _BODY = frozenset({"data", "files", "form", "json", "stream"})  # can be read on
 
 def _yes() -> bool:
     return True
+
+
+def public(view: View) -> View:
+    """Open a view to everybody, where no rule of the guard's says anything of its path.
+
+    Credentials are not looked at then. Works with `JWTGuard`; the middleware knows no views. For
+    a class of views: ``decorators = [public]``.
+
+    Raises `errors.ConfigurationError` where the view has requirements.
+    """
+    return mark(refuse_class(view), "public")
+
+
+def refuse_class(view: View) -> View:
+    """Raises errors.ConfigurationError where *view* is a class; routes lead to what it makes."""
+    if isinstance(view, type):
+        raise ConfigurationError(
+            f"{view.__name__} is a class; write `decorators = [public]` or "
+            "`decorators = [requires(…)]` inside it"
+        )
+    return view

@@ -280,8 +280,6 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
 
 
 def _token() -> VerifiedToken | None:
-    if not (quart.has_request_context() or quart.has_websocket_context()):
-        raise ConfigurationError("current_token is known while a request is handled only")
     return published_token(cast(asgi.Scope, _connection().scope))
 
 

@@ -203,8 +203,6 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
 
 
 def _token() -> VerifiedToken | None:
-    if not flask.has_request_context():
-        raise ConfigurationError("current_token is known while a request is handled only")
     return published_token(flask.request.environ)
 
 

@@ -30,7 +30,15 @@ from .core.errors import ConfigurationError
 from .core.model import Allow, Deny
 from .core.requirement import Requirement
 from .core.token import VerifiedToken
-from .flask.extension import Extension, guard_of, is_automatic, public, put_first, refuse_class
+from .flask.extension import (
+    JUDGED,
+    Extension,
+    guard_of,
+    is_automatic,
+    public,
+    put_first,
+    refuse_class,
+)
 from .guard import Guard
 from .lifetime import Watch
 from .requires import View, judge, mark, published_token, requirement_from
@@ -150,7 +158,8 @@ class _Door(Extension):
             raise self.changed_method(connection)
         decision: Allow | Deny | None = None
         if not asgi.is_published(scope, guard):
-            decision = self.let_through(connection, ScopeRequest(scope))
+            if is_automatic(connection):
+                decision = self.let_through(ScopeRequest(scope))
             if decision is None:
                 routed = _routed(connection, scope)
                 found = asgi.decide(routed, guard, self.opened(connection))
@@ -158,7 +167,7 @@ class _Door(Extension):
                     decision = found
                 else:
                     decision = await drive.arun(found, *self._exchanges)
-        vars(connection)[_DECISION] = decision
+        setattr(connection, JUDGED, True)
         if isinstance(decision, Deny):
             return await _response(decision)
         if decision is not None:
@@ -184,12 +193,11 @@ class _Door(Extension):
 
     async def complete(self, response: Any) -> Any:
         """The response as the guard wants it to be; the last ``after_request`` function."""
-        known = vars(_connection())
-        if _DECISION not in known:
+        if not hasattr(_connection(), JUDGED):
             self.check_entered()
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
-            return await self.judge() or response
-        if isinstance(known[_DECISION], Allow) and response is not None:
+            response = await self.judge() or response
+        if response is not None:  # of a WebSocket that was accepted there is none
             self.add_headers(response)
         return response
 
@@ -200,8 +208,7 @@ class _Door(Extension):
             ending.cancel()
 
 
-_DECISION = "jwtguard.decision"
-_ENDING = "jwtguard.ending"
+_ENDING = "_jwtguard_ending"
 
 
 def _routed(connection: "BaseRequestWebsocket", scope: asgi.Scope) -> asgi.Scope:

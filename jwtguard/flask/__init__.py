@@ -32,7 +32,7 @@ from jwtguard.requires import View, judge, mark, published_token, requirement_fr
 from jwtguard.transport import for_threads
 from jwtguard.wsgi import EnvironRequest
 
-from .extension import Extension, guard_of, is_automatic, public, put_first, refuse_class
+from .extension import JUDGED, Extension, guard_of, is_automatic, public, put_first, refuse_class
 
 if TYPE_CHECKING:
     from flask.sansio.blueprints import Blueprint
@@ -134,10 +134,11 @@ class _Door(Extension):
             raise self.changed_method(request)
         decision: Allow | Deny | None = None
         if not wsgi.is_published(environ, guard):
-            decision = self.let_through(request, EnvironRequest(environ)) or wsgi.decide(
-                environ, guard, self._exchanges, self.opened(request)
-            )
-        vars(request)[_DECISION] = decision
+            if is_automatic(request):
+                decision = self.let_through(EnvironRequest(environ))
+            if decision is None:
+                decision = wsgi.decide(environ, guard, self._exchanges, self.opened(request))
+        setattr(request, JUDGED, True)
         if isinstance(decision, Deny):
             return _response(decision)
         if decision is not None:
@@ -148,17 +149,12 @@ class _Door(Extension):
 
     def complete(self, response: flask.Response) -> flask.Response:
         """The response as the guard wants it to be; the last ``after_request`` function."""
-        known = vars(flask.request._get_current_object())  # type: ignore[attr-defined]
-        if _DECISION not in known:
+        if not hasattr(flask.request, JUDGED):
             self.check_entered()
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
-            return self.judge() or response
-        if isinstance(known[_DECISION], Allow):
-            self.add_headers(response)
+            response = self.judge() or response
+        self.add_headers(response)
         return response
-
-
-_DECISION = "jwtguard.decision"
 
 
 def _response(deny: Deny) -> flask.Response:

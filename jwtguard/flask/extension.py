@@ -1,13 +1,15 @@
 """What the extensions for Flask and Quart share: an app, its guard, and what its views say."""
 
+import functools
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+import werkzeug.utils
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
-from werkzeug.utils import cached_property
 
 from jwtguard.config import VARIABLE, Target, from_environment, load
 from jwtguard.core.browser import is_preflight
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from werkzeug.sansio.response import Response
 
 NAME = "jwtguard"  # among an app's extensions
+JUDGED = "_jwtguard_judged"  # an attribute of requests
 
 
 def guard_of(app: "App", given: Target | None) -> Guard:
@@ -114,10 +117,8 @@ class Extension:
             "it; do so in a middleware in front of the app"
         )
 
-    def let_through(self, request: Any, seen: Request) -> Allow | None:
-        """What to publish where nothing is judged, as the framework answers OPTIONS itself."""
-        if not is_automatic(request):
-            return None
+    def let_through(self, seen: Request) -> Allow | None:
+        """What to publish where the framework answers OPTIONS itself; None: the guard answers."""
         if self.guard._preflight == "answer" and is_preflight(seen, "OPTIONS"):
             return None
         return Allow(None, None, self.guard._forward_names)
@@ -126,10 +127,8 @@ class Extension:
         """Forget what was read of *request* before *allow* changed it: sessions read cookies."""
         if allow.query is not None:
             request.query_string = allow.query.encode("latin-1")
-        kind = type(request)
-        for name in [*vars(request)]:
-            if name not in _BODY and isinstance(getattr(kind, name, None), cached_property):
-                delattr(request, name)
+        for name in vars(request).keys() & _kept(request.__class__):
+            delattr(request, name)
         if allow.query is not None and isinstance(request.routing_exception, RequestRedirect):
             try:
                 self.app.create_url_adapter(request).match()  # type: ignore[attr-defined]
@@ -142,7 +141,12 @@ class Extension:
             response.headers.setdefault(name, value)
 
 
-_BODY = frozenset({"data", "files", "form", "json", "stream"})  # can be read once, and stays
+@lru_cache(maxsize=64)
+def _kept(kind: type) -> frozenset[str]:
+    """What requests of a class keep once it was read, but for the body, which is read once."""
+    kept = functools.cached_property, werkzeug.utils.cached_property
+    names = {name for name in dir(kind) if isinstance(getattr(kind, name, None), kept)}
+    return frozenset(names - {"data", "files", "form", "json", "stream"})
 
 
 def _yes() -> bool:

@@ -106,13 +106,12 @@ class Place:
         """Start a server and wait until it listens."""
         self.end_servers()
         arguments = shlex.split(_port_of_documents.sub(str(self.port), command))
-        log = (self.directory / "server.log").open("wb")
-        self.servers.append(
-            subprocess.Popen(  # noqa: S603 - the documents' own commands
-                arguments, cwd=self.directory, env=self.environment, stdout=log, stderr=log
+        with (self.directory / "server.log").open("wb") as log:
+            self.servers.append(
+                subprocess.Popen(  # noqa: S603 - the documents' own commands
+                    arguments, cwd=self.directory, env=self.environment, stdout=log, stderr=log
+                )
             )
-        )
-        log.close()
         until = time.monotonic() + 20
         while time.monotonic() < until and self.servers[-1].poll() is None:
             with contextlib.suppress(OSError):

@@ -3,22 +3,21 @@
 import hmac
 import itertools
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
-from jwtguard import asgi, wsgi
-
 from . import traffic
 from .peer import ASGIPeer, WSGIPeer
-from .stopwatch import Variant, time_in_turn
-from .traffic import Signer
+from .stopwatch import Variant, one_batch, time_in_turn
+from .traffic import DOORS, Signer
 
 ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
 SEEN = len(traffic.PATHS)  # different tokens that are seen again and again
+PEERS = {"WSGI": WSGIPeer, "ASGI": ASGIPeer}
 CACHE = 1024  # small, so that a run of new tokens pushes others out as it does in service
 
 
@@ -55,46 +54,24 @@ def measure(algorithm: str, rounds: int, batch: int) -> list[Row]:
         "nothing": Variant(_taking(itertools.cycle(checks)), _nothing),
         "raw": Variant(_taking(itertools.cycle(checks)), _raw_check(algorithm, key)),
     }
-    doors = {
-        "WSGI": (
-            traffic.wsgi_request, traffic.wsgi_caller, traffic.wsgi_app, wsgi.GuardMiddleware,
-            WSGIPeer,
-        ),
-        "ASGI": (
-            traffic.asgi_request, traffic.asgi_caller, traffic.asgi_app, asgi.GuardMiddleware,
-            ASGIPeer,
-        ),
-    }  # fmt: skip
-    for door, (request, caller, app, middleware, peer) in doors.items():
-
-        def requests(
-            tokens: Iterable[bytes],
-            paths: Iterable[bytes] = itertools.cycle(traffic.PATHS),
-            make: Any = request,
-        ) -> Callable[[int], list[Any]]:
-            pairs = zip(tokens, paths, strict=False)
-            return lambda count: [make(*pair) for pair in itertools.islice(pairs, count)]
-
-        behind_guard = caller(middleware(app, signer.guard(cache_size=CACHE)))
-        for token, path in zip(seen, traffic.PATHS, strict=True):
-            behind_guard(request(token, path))
+    for name, door in DOORS.items():
+        guarded = door.guarded(signer.guard(cache_size=CACHE))
         # A guard of its own for the new tokens, so that they do not push out the seen ones.
-        behind_other_guard = caller(middleware(app, signer.guard(cache_size=CACHE)))
-        behind_peer = caller(peer(app, signer.written_key, algorithm))
-        behind_loaded = caller(peer(app, key, algorithm))
-        variants |= {
-            f"{door} empty": Variant(requests(itertools.cycle(seen)), caller(app)),
-            f"{door} seen": Variant(requests(itertools.cycle(seen)), behind_guard),
-            f"{door} elsewhere": Variant(
-                requests(
-                    itertools.cycle(seen), map(b"/reports/2025/%d".__mod__, itertools.count())
-                ),
-                behind_guard,
-            ),
-            f"{door} new": Variant(requests(iter(new)), behind_other_guard),
-            f"{door} peer": Variant(requests(iter(new)), behind_peer),
-            f"{door} loaded": Variant(requests(iter(new)), behind_loaded),
+        other = door.guarded(signer.guard(cache_size=CACHE))
+        peer = PEERS[name](door.app, signer.written_key, algorithm)
+        loaded = PEERS[name](door.app, key, algorithm)
+        paths = itertools.cycle(traffic.PATHS)
+        elsewhere = map(b"/reports/2025/%d".__mod__, itertools.count())
+        own = {
+            "empty": door.variant(door.app, itertools.cycle(seen), paths),
+            "seen": door.variant(guarded, itertools.cycle(seen), paths),
+            "elsewhere": door.variant(guarded, itertools.cycle(seen), elsewhere),
+            "new": door.variant(other, iter(new), paths),
+            "peer": door.variant(peer, iter(new), paths),
+            "loaded": door.variant(loaded, iter(new), paths),
         }
+        one_batch(own["seen"], SEEN)
+        variants |= {f"{name} {what}": variant for what, variant in own.items()}
     times = time_in_turn(variants, rounds, batch)
     raw = times.added("raw", "nothing")
     return [
@@ -107,7 +84,7 @@ def measure(algorithm: str, rounds: int, batch: int) -> list[Row]:
                 for what in ("seen", "elsewhere", "new", "peer", "loaded")
             ),
         )
-        for door in doors
+        for door in DOORS
     ]
 
 

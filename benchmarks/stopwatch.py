@@ -59,3 +59,24 @@ def one_batch(variant: Variant, batch: int) -> float:
     for argument in arguments:
         call(argument)
     return (perf_counter_ns() - start) / 1000 / len(arguments)
+
+
+def each_call(variant: Variant, batch: int) -> list[float]:
+    """Microseconds of every single call of one batch."""
+    arguments = variant.prepare(batch)
+    call = variant.call
+    times = []
+    gc.disable()
+    try:
+        for argument in arguments:
+            start = perf_counter_ns()
+            call(argument)
+            times.append((perf_counter_ns() - start) / 1000)
+    finally:
+        gc.enable()
+    return times
+
+
+def percentile(times: Sequence[float], share: float) -> float:
+    """The time that this share of *times* does not exceed."""
+    return sorted(times)[min(int(len(times) * share), len(times) - 1)]

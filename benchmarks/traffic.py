@@ -6,13 +6,17 @@ looked up once knows its hash, and a cache would look faster than it is.
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jwtguard import Guard, Issuer, JWKSet, Rule, Secret
+from jwtguard import Guard, Issuer, JWKSet, Rule, Secret, asgi, wsgi
+from jwtguard.core.keyloader import AnyKeys
 from jwtguard.testing import private_key, public_jwk, sign
+
+from .stopwatch import Variant, one_batch
 
 ISSUER = "https://login.example.com/"
 AUDIENCE = "https://api.example.com"
@@ -100,11 +104,11 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-def wsgi_caller(app: Any) -> Callable[[dict[str, Any]], None]:
-    """Call *app* as a server does, and see to it that the request went through."""
+def wsgi_caller(app: Any, answer: str = "200 OK") -> Callable[[dict[str, Any]], None]:
+    """Call *app* as a server does, and see to it that it gives this answer."""
 
     def start_response(status: str, headers: Any) -> None:
-        assert status == "200 OK", status
+        assert status == answer, status
 
     def call(environ: dict[str, Any]) -> None:
         app(environ, start_response)
@@ -131,6 +135,42 @@ def asgi_caller(app: Any) -> Callable[[dict[str, Any]], None]:
     return call
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A kind of interface: how its requests are made, how they are sent, and the two apps."""
+
+    request: Callable[..., dict[str, Any]]
+    caller: Callable[[Any], Callable[[dict[str, Any]], None]]
+    app: Any
+    middleware: Any
+
+    def guarded(self, guard: Guard) -> Any:
+        """The empty app behind *guard*."""
+        return self.middleware(self.app, guard)
+
+    def variant(
+        self, app: Any, tokens: Iterable[bytes], paths: Iterable[bytes] | None = None
+    ) -> Variant:
+        """Requests to *app* with these tokens, on PATHS in turn where no paths are given."""
+        pairs = zip(tokens, itertools.cycle(PATHS) if paths is None else paths, strict=False)
+        return Variant(
+            lambda count: [self.request(*pair) for pair in itertools.islice(pairs, count)],
+            self.caller(app),
+        )
+
+    def seen(self, guard: Guard, tokens: Sequence[bytes]) -> Variant:
+        """Requests with *tokens*, each of which *guard* has seen."""
+        variant = self.variant(self.guarded(guard), itertools.cycle(tokens))
+        one_batch(variant, len(tokens))
+        return variant
+
+
+DOORS = {
+    "WSGI": Door(wsgi_request, wsgi_caller, wsgi_app, wsgi.GuardMiddleware),
+    "ASGI": Door(asgi_request, asgi_caller, asgi_app, asgi.GuardMiddleware),
+}
+
+
 class Signer:
     """Mints tokens of one algorithm."""
 
@@ -155,25 +195,43 @@ class Signer:
         )
         return pem
 
-    def guard(self, rules: Sequence[Rule] | None = None, cache_size: int = 4096) -> Guard:
-        """A guard that trusts these tokens."""
-        secret = isinstance(self.key, bytes)
-        keys = Secret(self.key) if secret else JWKSet({"keys": [public_jwk(self.key, kid="k1")]})
-        issuer = Issuer(ISSUER, audience=AUDIENCE, algorithms=[self.algorithm], keys=keys)
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """The key as its issuer publishes it."""
+        return {"keys": [public_jwk(self.key, kid="k1")]}
+
+    def guard(
+        self,
+        rules: Sequence[Rule] | None = None,
+        cache_size: int = 4096,
+        keys: AnyKeys | None = None,
+        issuers: Iterable[str] = (ISSUER,),
+    ) -> Guard:
+        """A guard that trusts these tokens, of all *issuers* alike; *keys* where not at hand."""
+        if keys is None:
+            keys = Secret(self.key) if isinstance(self.key, bytes) else JWKSet(self.jwks)
+        words: dict[str, Any] = {
+            "audience": AUDIENCE,
+            "algorithms": [self.algorithm],
+            "keys": keys,
+        }
         return Guard(
-            [issuer],
+            [Issuer(issuer, **words) for issuer in issuers],
             _rules() if rules is None else rules,
             forward={"X-User-Id": "sub"},
             cache_size=cache_size,
         )
 
-    def tokens(self, count: int) -> list[bytes]:
-        """*count* valid tokens, all different."""
-        return [self._token(next(self._number)) for _ in range(count)]
+    def tokens(self, count: int, issuers: Sequence[str] = (ISSUER,)) -> list[bytes]:
+        """*count* valid tokens, all different, of the *issuers* in turn."""
+        return [
+            self._token(next(self._number), issuer)
+            for issuer in itertools.islice(itertools.cycle(issuers), count)
+        ]
 
-    def _token(self, number: int) -> bytes:
+    def _token(self, number: int, issuer: str) -> bytes:
         claims = {
-            "iss": ISSUER,
+            "iss": issuer,
             "aud": AUDIENCE,
             "sub": f"user-{number}",
             "iat": self._now,

@@ -10,11 +10,10 @@ from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, FromSubpr
 from .core.introspection import Introspection
 from .core.issuer import Issuer
 from .core.policy import Rule
-from .core.remote import Discovery, RemoteKeys
 from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
-from .keyfiles import JWKSet, PublicKey, Secret
+from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
 
 __version__ = "0.1.0"
 

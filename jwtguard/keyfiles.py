@@ -10,17 +10,22 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import sha256
 from pathlib import Path
+from typing import Self, Unpack
 
-from .core import keyloader, keys
-from .core.errors import Problem
+from .core import keyloader, keys, remote
+from .core.errors import FetchError, Problem
 from .core.keys import KeySet, Loaded
+from .core.remote import TENANT, RemoteWords
+from .lastknown import LastKnown, Origin
 
 log = logging.getLogger("jwtguard.keys")
 
 STAT_INTERVAL = 1.0  # seconds
 
+FileName = str | os.PathLike[str]
 Load = Callable[[bytes], Loaded]
 _Version = tuple[int, int, int]
 
@@ -163,3 +168,111 @@ class JWKSet(keyloader.JWKSet):
             return keyloader.local_key_set(mapping, insecure_short_keys)
 
         return KeyFile(path, load, insecure=insecure_short_keys)
+
+
+# --- keys that are fetched ----------------------------------------------------------------------
+
+_CACHE_FILE = """
+    - ``cache_file``: where the last good set is kept, for a restart while the issuer is down. A
+      file that does not help (none, broken, too old, open to others) is logged and passed over.
+"""
+
+
+class _KeptInFile(remote.RemoteKeys):
+    """Fetched keys that outlive the process in a file."""
+
+    cache_file: Path | None = None
+    _last_known: LastKnown | None = None
+    _body: bytes | None = None  # of the set in use, for when it is found unchanged
+
+    def _keep_in(self, file: FileName | None) -> None:
+        if file is None:
+            return
+        if isinstance(file, str | os.PathLike) and str(file) and "\0" not in str(file):
+            self.cache_file = Path(file).absolute()  # a service may change its directory
+        else:
+            problem = ("cache_file", f"is the name of a file; found {file!r}")
+            self.problems = (*self.problems, problem)
+
+    def _begin(self) -> None:
+        """Start from the file, once it is known whose keys these are."""
+        if self.cache_file is None or self.problems or self._last_known is not None:
+            return
+        self._last_known = LastKnown(self.cache_file, int(self.max_bytes), self._clock)
+        try:
+            kept = self._last_known.read(self.origin)
+            if kept is None:
+                return
+            age = self._clock() - kept.fetched_at
+            if age >= self.max_stale:
+                raise ValueError(f"its keys are {age:.0f} s old, more than max_stale")
+            self._start_from(kept.document, kept.fetched_at)
+        except (OSError, ValueError, FetchError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            log.warning("%s: %s", self.url, f"cache_file {self.cache_file} is not used: {why}")
+        else:
+            log.info("%s: begun with the keys of %.0f s ago", self.url, age)
+
+    @property
+    def origin(self) -> Origin:
+        """Whose keys the file holds."""
+        return Origin(self.url)
+
+    def _accepted(self, fetched_at: float, body: bytes | None) -> None:
+        if self._last_known is None:
+            return
+        if body is not None:
+            self._body = body
+        if self._body is not None:
+            self._last_known.write(self.origin, fetched_at, self._body)
+
+
+class RemoteKeys(_KeptInFile):
+    __doc__ = f"{remote.RemoteKeys.__doc__}{_CACHE_FILE}"
+
+    def __init__(
+        self,
+        jwks_uri: str,
+        *,
+        cache_file: FileName | None = None,
+        **words: Unpack[RemoteWords],
+    ) -> None:
+        super().__init__(jwks_uri, **words)
+        self._keep_in(cache_file)
+        self._begin()
+
+
+class Discovery(_KeptInFile, remote.Discovery):
+    __doc__ = f"{remote.Discovery.__doc__}{_CACHE_FILE}"
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        cache_file: FileName | None = None,
+        **words: Unpack[RemoteWords],
+    ) -> None:
+        super().__init__(url, **words)
+        self._keep_in(cache_file)
+
+    def of(self, issuer: str | None) -> Iterable[Problem]:
+        """Told by the `Issuer` whose keys these are."""
+        problems = list(super().of(issuer))
+        if not problems and isinstance(issuer, str) and TENANT not in issuer:
+            self._begin()
+        return problems
+
+    @property
+    def origin(self) -> Origin:
+        """Whose keys the file holds."""
+        return Origin(self.url, self.issuer)
+
+    def for_tenant(self, issuer: str, tenant: str) -> Self:
+        """The same for one tenant of a template, with keys and a file of its own."""
+        source = super().for_tenant(issuer, tenant)
+        if self.cache_file is not None:
+            digest = sha256(issuer.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            file = self.cache_file
+            source._keep_in(file.with_name(f"{file.stem}-{digest}{file.suffix}"))
+            source._begin()
+        return source

@@ -18,8 +18,8 @@ from typing import Any
 
 from .core.errors import ConfigurationError, Problem
 from .core.issuer import Issuer
-from .core.remote import Discovery, RemoteKeys
 from .core.wording import as_list, did_you_mean, one_of
+from .keyfiles import Discovery, RemoteKeys
 from .providers import PROVIDERS, Place, Provider
 
 BROWSER_FILES = (

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakSet
 
 import quart
@@ -28,7 +28,7 @@ from .config import Target
 from .core.claims import Claims
 from .core.errors import ConfigurationError
 from .core.model import Allow, Deny
-from .core.requirement import Requirement
+from .core.requirement import Requirement, RequirementWords
 from .core.token import VerifiedToken
 from .flask.extension import (
     JUDGED,
@@ -106,7 +106,11 @@ class JWTGuard:
         app.teardown_websocket(door.forget)
 
     def protect(
-        self, blueprint: quart.Blueprint, requirement: Requirement | None = None, /, **words: Any
+        self,
+        blueprint: quart.Blueprint,
+        requirement: Requirement | None = None,
+        /,
+        **words: Unpack[RequirementWords],
     ) -> None:
         """Every view of *blueprint*, and of those registered on it, wants a `Requirement`.
 
@@ -261,7 +265,9 @@ async def _refusal(wanted: Requirement, view: str) -> quart.Response | None:
     return None if deny is None else await _response(deny)
 
 
-def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
+def requires(
+    requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]
+) -> Callable[[View], View]:
     """A view, also of a WebSocket, wants a valid token that meets a `Requirement`.
 
     As `jwtguard.flask.requires`; it stands below the route.

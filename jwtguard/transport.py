@@ -14,15 +14,18 @@ whoever comes late joins instead of asking again.
 import asyncio
 import os
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
+from errno import errorcode
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from . import drive
 from .core.errors import ConfigurationError, FetchError
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
     Client = httpx2.Client | httpx2.AsyncClient
 
-INSTALL = "keys that are fetched need httpx2: pip install 'jwtguard-middleware[http]'"
+INSTALL = "fetched keys and introspection need httpx2: pip install 'jwtguard-middleware[http]'"
 
 
 class Transport:
@@ -92,8 +95,13 @@ class Transport:
                 # An outcome that nobody stayed for, as all were cancelled, must not come up later.
                 if not future.done() or time.monotonic() < begun + 2 * fetch.timeout:
                     return future
-            future = asyncio.run_coroutine_threadsafe(self._exchange(fetch), loop)
+            # What runs must not hold its source: once nobody can join it any more, it is ended.
+            exchange = self._exchange(replace(fetch, flight=None))
+            future = asyncio.run_coroutine_threadsafe(exchange, loop)
             of_source[fetch.url] = attempt, time.monotonic(), future
+            abandoned = finalize(source, future.cancel)
+            abandoned.atexit = False
+            future.add_done_callback(lambda _: abandoned.detach())
             return future
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
@@ -119,8 +127,7 @@ class Transport:
         except TimeoutError:
             raise FetchError(f"{fetch.url}: no answer within {fetch.timeout:g} s") from None
         except Exception as error:
-            # The text of a foreign exception may hold what was sent; its type says enough.
-            raise FetchError(f"{fetch.url}: {type(error).__name__}") from None
+            raise FetchError(f"{fetch.url}: {_named(error)}") from None
 
     async def _ask(self, fetch: Fetch) -> Fetched:
         import httpx2
@@ -141,6 +148,36 @@ class Transport:
         finally:
             client.cookies.clear()
         return answer.fetched()
+
+
+def _named(error: BaseException) -> str:
+    """What a foreign exception is. Its text may hold what was sent; what the operating system, the
+    resolver or OpenSSL found beneath it comes from their own tables.
+    """
+    name = type(error).__name__
+    found = next(filter(None, map(_found, _causes(error))), None)
+    return f"{name}: {found}" if found else name
+
+
+def _found(error: BaseException) -> str | None:
+    if isinstance(error, ssl.SSLError):  # only OpenSSL's own have these
+        return getattr(error, "verify_message", None) or getattr(error, "reason", None)
+    if isinstance(error, socket.gaierror):
+        return error.strerror
+    if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errorcode:
+        return os.strerror(error.errno)
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those beneath it; of several at once the first."""
+    found: BaseException | None = error
+    for _ in range(20):
+        if found is None:
+            return
+        yield found
+        beneath = found.exceptions[0] if isinstance(found, BaseExceptionGroup) else None
+        found = beneath or found.__cause__ or found.__context__
 
 
 def _ask_in_thread(client: "httpx2.Client", fetch: Fetch) -> Fetched:
@@ -265,12 +302,15 @@ class Shared:
     """The shared transport, made when somebody needs it."""
 
     def fetch(self, fetch: Fetch) -> Fetched:
+        """As `Transport.fetch`."""
         return shared().fetch(fetch)
 
     async def afetch(self, fetch: Fetch) -> Fetched:
+        """As `Transport.afetch`."""
         return await shared().afetch(fetch)
 
     def background(self, flow: Flow[None]) -> None:
+        """As `Transport.background`."""
         shared().background(flow)
 
 

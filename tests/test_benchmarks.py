@@ -3,12 +3,16 @@
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import matching, memory, stopwatch
+from benchmarks import issuers, matching, memory, outage, refresh, stampede, stopwatch
 
 
 def test_one_run_prints_every_table(capsys, monkeypatch):
     monkeypatch.setattr(matching, "COUNTS", (6, 12))
-    bench.main(["--rounds", "2", "--batch", "2", "--tokens", "20"])
+    monkeypatch.setattr(issuers, "COUNTS", (1, 3))
+    monkeypatch.setattr(issuers, "TOKENS", 8)
+    monkeypatch.setattr(stampede, "RUNS", 1)
+    few = ["--tokens", "20", "--stampede", "40", "--seconds", "0.2"]
+    bench.main(["--rounds", "2", "--batch", "2", *few])
 
     out = capsys.readouterr().out
     for door in ("WSGI", "ASGI"):
@@ -19,6 +23,40 @@ def test_one_run_prints_every_table(capsys, monkeypatch):
         assert f"{door} RS256 seen token / PyJWT" in out
     assert "deciding, 12 rules / 6 rules" in out
     assert "memory after the cache was full" in out
+    assert "WSGI stampede, 32 threads: fetches" in out
+    assert "ASGI provider is silent, keys old / normal, p99" in out
+    assert "ASGI refreshing, slowest request, ms" in out
+    assert "RS256 3 issuers / 1, unknown iss" in out
+
+
+def test_one_table_alone_prints_no_other(capsys):
+    bench.main(["--only", "outage", "--seconds", "0.01"])
+
+    out = capsys.readouterr().out
+    assert "known tokens while the provider" in out
+    assert "rule matching" not in out
+
+
+def test_a_stampede_makes_one_fetch():
+    rows = stampede.measure(40)
+
+    assert [row.fetches for row in rows] == [1 if row.cold else 0 for row in rows]
+
+
+def test_no_known_token_waits_for_a_refresh():
+    rows = refresh.measure(1)
+
+    assert [row.fetches > 0 for row in rows] == [row.refreshing for row in rows]
+    assert max(row.slowest for row in rows) < refresh.DELAY * 1_000_000
+
+
+def test_known_tokens_are_served_while_the_provider_is_down():
+    rows = outage.measure(0.6)
+
+    assert {(row.door, row.provider) for row in rows if row.failed} >= {
+        ("WSGI", "refuses, keys old"),
+        ("ASGI", "refuses, keys old"),
+    }
 
 
 def test_what_is_remembered_stays_within_the_cache():

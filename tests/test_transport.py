@@ -2,24 +2,31 @@
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import json
 import logging
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 import jwtguard
 from jwtguard import Discovery, Guard, Issuer, RemoteKeys, asgi, drive, errors, wsgi
 from jwtguard.core import Fetch, Fetched
-from jwtguard.testing import FakeIssuer
+from jwtguard.testing import FakeIssuer, private_key
 from jwtguard.transport import Transport
 
 from .contract import bearer
@@ -85,6 +92,26 @@ class Provider:
 
     def wish(self, **words):
         return Fetch(self.url, **({"insecure_http": True, "timeout": 3} | words))
+
+
+@contextlib.contextmanager
+def tcp(behave):
+    """The port of a server that does *behave* with each connection, and closes it."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = server.accept()
+                with sock, contextlib.suppress(OSError):
+                    behave(sock)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield server.getsockname()[1]
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +286,7 @@ def test_a_compressed_answer_that_a_client_had_whole_is_refused_too(make_client)
 def test_nobody_listens():
     provider = Provider()
     provider.end()
-    with pytest.raises(errors.FetchError, match="ConnectError"):
+    with pytest.raises(errors.FetchError, match=r"/jwks: ConnectError: Connection refused$"):
         OURS.fetch(provider.wish())
 
 
@@ -331,9 +358,45 @@ def test_loopback_and_private_addresses_may_be_asked_in_plain_http(host):
     assert answer.status == 200
 
 
-def test_https_to_a_server_without_tls_is_a_fetch_error():
-    with Provider(send(http())) as provider, pytest.raises(errors.FetchError):
-        OURS.fetch(Fetch(provider.url.replace("http:", "https:"), timeout=2))
+def test_a_host_that_nobody_knows_is_said_to_be_so():
+    for url in ("https://issuer.invalid/", "http://issuer.invalid/"):
+        with pytest.raises(errors.FetchError, match=r"(ConnectError|gaierror): \w+ ") as failure:
+            OURS.fetch(Fetch(url, insecure_http=True, timeout=3))
+        assert "issuer.invalid/: " in str(failure.value)
+
+
+@every_client
+def test_https_to_a_server_without_tls_is_a_fetch_error(make):
+    def behave(sock):
+        sock.recv(100)
+        sock.sendall(http())
+
+    with tcp(behave) as port, pytest.raises(errors.FetchError, match=r"WRONG_VERSION_NUMBER$"):
+        make().fetch(Fetch(f"https://127.0.0.1:{port}/", timeout=2))
+
+
+def test_a_certificate_that_nobody_vouches_for_is_said_to_be_so(tmp_path):
+    key = private_key("ES256")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer.test")])
+    day, now = timedelta(days=1), datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "both.pem").write_bytes(pem + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+
+    def behave(sock):
+        with contextlib.suppress(OSError):
+            context.wrap_socket(sock, server_side=True).close()
+
+    for make in (Transport, lambda: Transport(httpx2.Client())):
+        with tcp(behave) as port, pytest.raises(errors.FetchError) as failure:
+            make().fetch(Fetch(f"https://localhost:{port}/", timeout=2))
+        assert str(failure.value).endswith("ConnectError: self-signed certificate")
 
 
 # --- a client of the user's ---------------------------------------------------------------------
@@ -353,14 +416,45 @@ def test_a_users_client_makes_the_exchange(make):
     assert asked[0].headers["x-own"] == "1"
 
 
+def caused(error, by):
+    error.__cause__ = by
+    return error
+
+
+SELF = ValueError("a secret")
+SELF.__cause__ = SELF
+
+# what a client raises -> what is said of it
+RAISED = [
+    (lambda: ValueError("a secret"), "ValueError"),
+    (lambda: SELF, "ValueError"),
+    (lambda: OSError("a secret"), "OSError"),
+    (lambda: OSError(errno.ECONNREFUSED, "a secret"), "ConnectionRefusedError: Connection refused"),
+    (lambda: OSError(10**30, "a secret"), "OSError"),
+    (lambda: OSError("a secret", "another"), "OSError"),
+    (lambda: ssl.SSLError("a secret"), "SSLError"),
+    (lambda: ssl.SSLCertVerificationError("a secret"), "SSLCertVerificationError"),
+    (lambda: caused(ValueError("a secret"), OSError(errno.EPIPE, "")), "ValueError: Broken pipe"),
+    (
+        lambda: caused(
+            ValueError("a secret"),
+            ExceptionGroup("a secret", [OSError(errno.ENETUNREACH, ""), KeyError("a secret")]),
+        ),
+        "ValueError: Network is unreachable",
+    ),
+]
+
+
 @pytest.mark.parametrize("make", [httpx2.Client, httpx2.AsyncClient])
-def test_what_a_client_raises_is_named_and_not_quoted(make):
+@pytest.mark.parametrize(("error", "said"), RAISED)
+def test_what_a_client_raises_is_named_and_not_quoted(make, error, said):
     def handle(request):
-        raise ValueError("a secret")
+        raise error()
 
     client = make(transport=httpx2.MockTransport(handle))
-    with pytest.raises(errors.FetchError, match=r"^https://issuer.test/: ValueError$"):
+    with pytest.raises(errors.FetchError) as failure:
         Transport(client).fetch(Fetch("https://issuer.test/"))
+    assert str(failure.value) == f"https://issuer.test/: {said}"
 
 
 # --- many waiters -------------------------------------------------------------------------------

@@ -107,7 +107,12 @@ def _parser(guard: Guard | None) -> argparse.ArgumentParser:
     on_target(token)
     token.add_argument("--issuer", metavar="NAME", help="whose token; needed where several are")
     token.add_argument(
-        "--key", metavar="FILE", help="private key in PEM; without it the issuer's own secret"
+        "--key",
+        metavar="FILE",
+        help="private key, in PEM or a JWK; without it the issuer's own secret",
+    )
+    token.add_argument(
+        "--kid", help="the key id; otherwise the JWK's, or the issuer's for this key"
     )
     token.add_argument("--sub", metavar="S", required=True, help="the subject")
     token.add_argument(

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jwtguard import transport
-from jwtguard.config import Target, in_words_of, key_file_warnings, load
+from jwtguard.config import Target, in_words_of, key_file_warnings, key_sources, load
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.guard import Guard
 
@@ -69,13 +69,10 @@ def run(given: Namespace) -> int:
 def _outages(guard: Guard) -> Iterator[Problem]:
     """Fetch the keys; a problem for each source that has none to give."""
     notes = fetch_keys(guard)
-    for index, issuer in enumerate(guard.issuers):
-        sources = issuer.sources
-        for at, source in enumerate(sources):
-            if source in notes and not source.current().keys:
-                place = f"issuers[{index}].keys" + (f"[{at}]" if len(sources) > 1 else "")
-                why = "; ".join(notes[source]) or "asked too short a time ago"
-                yield place, f"the keys of issuer {issuer.name} cannot be had: {why}"
+    for place, issuer, source in key_sources(guard):
+        if source in notes and not source.current().keys:
+            why = "; ".join(notes[source]) or "asked too short a time ago"
+            yield place, f"the keys of issuer {issuer.name} cannot be had: {why}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -99,8 +96,7 @@ def _describe(guard: Guard) -> None:
 
 def preflight_hint(guard: Guard) -> str | None:
     """Other sites may call, and nobody answers their preflights unless CORS stands in front."""
-    given = guard._setup.given
-    if not given.origins or given.preflight != "judge":
+    if not guard.origins or guard.preflight != "judge":
         return None
     return (
         "CORS preflights carry no token and are judged like any request; where the app answers "

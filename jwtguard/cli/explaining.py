@@ -273,6 +273,9 @@ def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iter
     yield Step("token says", _said(raw))
     try:
         token = guard.verify(raw, issuers=[issuer.name for issuer in bound.candidates.issuers])
+        verifier = guard.verifier
+        # Where it is no longer remembered, at least the keys are known by now.
+        known = verifier.recall(raw, bound.candidates) or verifier.verify(raw, bound.candidates)
     except AuthError as refusal:
         by = "" if refusal.issuer is None else f" by issuer {refusal.issuer}"
         yield Step("token", f"refused{by}: {refusal.status} {facts(refusal)}")
@@ -282,7 +285,8 @@ def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iter
     expires = token.claims.get("exp")
     until = "does not expire" if expires is None else f"expires {when(expires)}"
     yield Step("token", f"good: issuer {token.issuer}, {until}")
-    yield from _key(token._verified)
+    if isinstance(known, Verified):
+        yield from _key(known)
     if bound.requirement is not None:
         error = decision.error if isinstance(decision, Deny) else None
         met = "is met" if error is None else f"is not met: {facts(error)}"

@@ -27,7 +27,18 @@ def run(given: Namespace) -> int:
     else:
         for issuer in guard.issuers:
             _print(issuer, notes)
-    return 0 if all(_count(issuer) or not issuer.has_keys for issuer in guard.issuers) else 1
+    return 0 if all(_count(issuer) or not _wants_keys(issuer) for issuer in guard.issuers) else 1
+
+
+_WITHOUT = {
+    True: "keys are each tenant's own, and no tenant has spoken",
+    False: "introspected, no keys",
+}
+
+
+def _wants_keys(issuer: Issuer) -> bool:
+    """Whether it should have keys by now: not where nobody knows yet which tenants will speak."""
+    return issuer.has_keys and bool(issuer.sources)
 
 
 def _count(issuer: Issuer) -> int:
@@ -36,7 +47,7 @@ def _count(issuer: Issuer) -> int:
 
 def _times(source: KeySource) -> tuple[float, float] | None:
     """Until when the keys are fresh, and until when they are used where a refresh fails."""
-    snapshot = source._snapshot if isinstance(source, RemoteKeys) else None
+    snapshot = source.snapshot if isinstance(source, RemoteKeys) else None
     return None if snapshot is None else (snapshot.fresh_until, snapshot.stale_until)
 
 
@@ -49,7 +60,9 @@ def _print(issuer: Issuer, notes: Notes) -> None:
     number = _count(issuer)
     out = sys.stdout
     count = painted(counted(number, "key"), "green" if number else "red", out)
-    print(f"{printable(issuer.name)}: {count if issuer.has_keys else 'introspected, no keys'}")
+    print(
+        f"{printable(issuer.name)}: {count if _wants_keys(issuer) else _WITHOUT[issuer.has_keys]}"
+    )
     for source in issuer.sources:
         print(wrapped(f"from {printable(origin(source))}", 2))
         if (times := _times(source)) is not None:

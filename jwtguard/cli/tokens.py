@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.exceptions import PyJWTError
 
-from jwtguard.core.algorithms import ALGORITHMS
+from jwtguard.core.algorithms import ALGORITHMS, same_algorithm
 from jwtguard.core.claims import MAX_TIME, Claims
 from jwtguard.core.errors import AuthError
 from jwtguard.core.issuer import Issuer
@@ -122,6 +124,12 @@ def token(given: Namespace) -> int:
     issuer = _issuer(guard, given.issuer)
     claims = _claims(issuer, given)
     algorithm, kid, key = _own_secret(issuer) if given.key is None else _pair(issuer, given.key)
+    kid = kid if given.kid is None else given.kid
+    if kid is None and issuer.fetches:
+        complain(
+            f"note: the token names no key, as the keys of issuer {issuer.name} are fetched; "
+            "--kid says which it is"
+        )
     header = {"kid": kid, "typ": issuer.typ}
     minted = sign(
         claims, key, algorithm, {name: text for name, text in header.items() if text is not None}
@@ -196,32 +204,62 @@ def _own_secret(issuer: Issuer) -> _Signer:
 
 
 def _pair(issuer: Issuer, path: str) -> _Signer:
-    """The private key in a file, and how the issuer calls its public half."""
+    """The private key in a file, and how it, or the issuer, calls its public half."""
+    private, jwk = _private(path)
+    keys, problems = public_key(public_pem(private), None, True)
+    if problems:
+        raise WrongUse(f"--key {path} {problems[0][1]}")
+    mine = keys.keys[0]
+    served = mine.algorithms
+    if jwk.get("alg") in served:
+        served &= same_algorithm(jwk["alg"])
+    fitting = [name for name in issuer.algorithms if name in served]
+    if not fitting:
+        raise WrongUse(
+            f"--key {path} serves {', '.join(sorted(served))}; issuer {issuer.name} "
+            f"signs with {', '.join(issuer.algorithms)}"
+        )
+    return fitting[0], jwk.get("kid") or _kid(issuer, mine), private
+
+
+def _private(path: str) -> tuple[Any, Claims]:
+    """The private key in a file, and the JWK where it is one."""
     try:
-        private: Any = load_pem_private_key(Path(path).read_bytes(), None)
+        data = Path(path).read_bytes()
+        if data.lstrip()[:1] == b"{":
+            return _of_jwk(json_object(data))
+        return load_pem_private_key(data, None), {}
     except OSError as error:
         raise WrongUse(f"--key {path}: {error.strerror or error}") from None
     except TypeError:
         raise WrongUse(f"--key {path} is encrypted; decrypt it first") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise WrongUse(f"--key {path} is not a private key in PEM") from None
-    keys, problems = public_key(public_pem(private), None, True)
-    if problems:
-        raise WrongUse(f"--key {path} {problems[0][1]}")
-    mine = keys.keys[0]
-    fitting = [name for name in issuer.algorithms if name in mine.algorithms]
-    if not fitting:
-        raise WrongUse(
-            f"--key {path} serves {', '.join(sorted(mine.algorithms))}; issuer {issuer.name} "
-            f"signs with {', '.join(issuer.algorithms)}"
-        )
-    return fitting[0], _kid(issuer, mine), private
+        raise WrongUse(f"--key {path} is not a private key, in PEM or as a JWK") from None
+
+
+def _of_jwk(jwk: Claims) -> tuple[Any, Claims]:
+    """Raises ValueError."""
+    try:
+        private = _JWK_TYPES[jwk["kty"]](jwk)
+    except (PyJWTError, AttributeError, KeyError, OverflowError, TypeError):
+        raise ValueError("not a JWK") from None
+    if not hasattr(private, "private_bytes"):
+        raise ValueError("a public key")
+    return private, {name: jwk[name] for name in ("alg", "kid") if isinstance(jwk.get(name), str)}
+
+
+_JWK_TYPES: dict[str, Any] = {
+    "RSA": RSAAlgorithm.from_jwk,
+    "EC": ECAlgorithm.from_jwk,
+    "OKP": OKPAlgorithm.from_jwk,
+}
 
 
 def _kid(issuer: Issuer, mine: Key) -> str | None:
-    for known in issuer.source.current().keys:
-        if not isinstance(known.material, bytes) and public_pem(known.material) == public_pem(
-            mine.material
-        ):
-            return known.kid
+    for source in issuer.sources:
+        for known in source.current().keys:
+            if not isinstance(known.material, bytes) and public_pem(known.material) == public_pem(
+                mine.material
+            ):
+                return known.kid
     return None

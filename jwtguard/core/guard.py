@@ -141,10 +141,10 @@ class Guard:
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
         self._forward_names = setup.forward_names
-        self._origins = setup.origins
+        self.origins = setup.origins
         self._user_name = setup.user_name
         self._variables: Variables = variables
-        self._preflight = preflight
+        self.preflight: Preflight = preflight
         self._clock = clock
         self.verifier = Verifier(cache_size, clock)
         self._announce()
@@ -158,7 +158,7 @@ class Guard:
         opened = [b.rule.text for b in rules if b.access == "public"]
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
         for issuer in self.issuers:
-            for source in issuer.sources:
+            for source in issuer.given_sources:
                 if getattr(source, "insecure", False):
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
@@ -301,8 +301,8 @@ class Guard:
                 raise HttpsRequired
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
-            if self._preflight != "judge" and is_preflight(request, method):
-                if self._preflight == "pass":
+            if self.preflight != "judge" and is_preflight(request, method):
+                if self.preflight == "pass":
                     allow = self._allow(request, bound, None)
                     allow.rule = None
                     return allow
@@ -369,7 +369,7 @@ class Guard:
             self._report(error, request, "-", bound, None, logging.DEBUG)
             return None
         if raw is not None and bound.access != "optional":
-            check_same_site(request, method, self._origins)
+            check_same_site(request, method, self.origins)
         return raw
 
     def _settle(
@@ -383,7 +383,7 @@ class Guard:
         """A good token meets the rule's requirement."""
         if from_cookie and bound.access == "optional":
             # Only now: a bad cookie is nobody's there, whoever sent it.
-            check_same_site(request, request.method.upper(), self._origins)
+            check_same_site(request, request.method.upper(), self.origins)
         token = token_for_request(known)
         requirement = bound.requirement
         if requirement is not None:
@@ -482,7 +482,7 @@ class Guard:
 def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
     try:
         yield Background(source.refresh())
-    except FetchError as error:  # it could not be started; the next request tries again
+    except FetchError as error:  # it could not be started; somebody tries again in a while
         log.error("keys were not refreshed: %s", error)
     return allow
 

@@ -33,7 +33,9 @@ class KeySource(Protocol):
     """
 
     @property
-    def problems(self) -> Sequence[Problem]: ...
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with its configuration."""
+        ...
 
     def current(self) -> KeySet:
         """The keys known now. Never waits, never raises."""
@@ -62,7 +64,10 @@ class RefreshingKeySource(RemoteKeySource, Protocol):
         ...
 
     def refresh(self) -> Flow[None]:
-        """Ask for the keys again, or for the first time. Raises nothing for an outage."""
+        """Ask for the keys again, or for the first time. Raises nothing for an outage.
+
+        From the call on, before the flow is begun, `due` is False.
+        """
         ...
 
 
@@ -180,11 +185,18 @@ class SeveralRemoteSources(SeveralSources):
     def refresh(self) -> Flow[None]:
         """Refresh those that are due, or all where none has keys."""
         sources = list(self._refreshing())
-        for source in [s for s in sources if s.due()] or sources:
-            yield from source.refresh()
+        chosen = [source for source in sources if source.due()]
+        if not chosen and not self.current().keys:
+            chosen = sources
+        return _one_by_one([source.refresh() for source in chosen])
 
     def _refreshing(self) -> Iterable[RefreshingKeySource]:
         return (source for source in self.sources if isinstance(source, RefreshingKeySource))
+
+
+def _one_by_one(flows: Iterable[Flow[None]]) -> Flow[None]:
+    for flow in flows:
+        yield from flow
 
 
 AnyKeys = KeySource | Sequence[KeySource]

@@ -11,8 +11,7 @@ Theory of operation. A source holds one immutable `Snapshot` and swaps it whole.
 Asking is rationed by one number: between the ends of two exchanges lie at least ``cooldown``
 seconds, whoever asks and why; after failures more, doubled each time and jittered, so that a fleet
 does not come back as one. A token with an unknown ``kid`` may cause an exchange, but only within
-that ration, and for one ``kid`` only once while the set that lacks it is fresh (PyJWT
-CVE-2026-48524).
+that ration, and for one ``kid`` only at every fourth turn of it (PyJWT CVE-2026-48524).
 
 Many requests may wait for one exchange: each yields the same `Fetch`, named by its ``flight``, and
 gets the same answer; the first one back reads it, the others find the work done. One exchange for
@@ -25,9 +24,12 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
+from .claims import Claims
 from .errors import FetchError, KeysUnavailable, Problem
+from .freshness import freshness
 from .jose import json_object
 from .keys import KeySet, parse_jwk_set
 from .model import Clock, Fetch, Fetched, Flow
@@ -35,8 +37,10 @@ from .model import Clock, Fetch, Fetched, Flow
 log = logging.getLogger("jwtguard.keys")
 
 MAX_ABSENT_KIDS = 1024
+ABSENT_FOR = 4  # times the cooldown, and no longer than the set that lacks it is fresh
 MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
+MAX_BACKOFF_WITHOUT_KEYS = 4
 REFRESH_AHEAD = 0.75  # of the time that a set is fresh
 
 TENANT = "{tenant}"
@@ -66,6 +70,20 @@ class Snapshot:
         self.stale_until = fetched_at + max(fresh, stale)
 
 
+class RemoteWords(TypedDict, total=False):
+    """The parameters that every source of fetched keys has, by `RemoteKeys`' names."""
+
+    cooldown: float
+    min_fresh: float
+    max_fresh: float
+    max_stale: float
+    timeout: float
+    max_bytes: int
+    insecure_http: bool
+    clock: Clock
+    jitter: Callable[[], float]
+
+
 class RemoteKeys:
     """A JWK Set (RFC 7517 section 5) at an https address.
 
@@ -81,6 +99,7 @@ class RemoteKeys:
     """
 
     _address = "jwks_uri"
+    _may_be_template = False
 
     def __init__(
         self,
@@ -119,15 +138,27 @@ class RemoteKeys:
 
     def _find_problems(self) -> Iterable[Problem]:
         yield from address_problems(self._address, self.url, self.insecure)
-        for name in ("cooldown", "min_fresh", "max_fresh", "max_stale", "timeout", "max_bytes"):
-            value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                unit = "bytes" if name == "max_bytes" else "seconds"
-                yield name, f"is a number of {unit} above 0; found {value!r}"
+        if isinstance(self.url, str) and TENANT in self.url and not self._may_be_template:
+            yield (
+                self._address,
+                f"only discovery takes {TENANT}; this address is asked for as it is",
+            )
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        wrong = {n: v for n, v in numbers.items() if not _is_positive(v)}
+        for name, value in wrong.items():
+            unit = "bytes" if name == "max_bytes" else "seconds"
+            yield name, f"is a number of {unit} above 0; found {value!r}"
+        if not wrong and self.min_fresh > self.max_fresh:
+            yield "min_fresh", f"is {self.min_fresh:g}, more than max_fresh, {self.max_fresh:g}"
         if not isinstance(self.insecure, bool):
             yield "insecure_http", f"is true or false; found {self.insecure!r}"
 
     # --- what is known ---
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What the last good answer said and how long it counts; None before the first."""
+        return self._snapshot
 
     def current(self) -> KeySet:
         """The keys known now; none before the first answer and after ``max_stale``."""
@@ -169,13 +200,21 @@ class RemoteKeys:
     def refresh(self) -> Flow[None]:
         """Ask again, unless that is too early. A failure is logged and leaves the keys as they
         are.
+
+        From the call on, before the flow is begun, nothing is `due`: many requests may see that it
+        is time, and one of them is enough.
         """
-        attempt, failures = self._attempt, self._failures + 1
-        if self._clock() < self._not_before:
-            return
-        # Somebody who began may never end: he was cancelled, or stayed behind when we were forked.
-        # Discovery makes two exchanges.
-        self._busy_until = self._clock() + 2 * self.timeout
+        is_time = self._clock() >= self._not_before
+        if is_time:
+            # Somebody who began may never end: he was cancelled, or stayed behind when we were
+            # forked. Discovery makes two exchanges.
+            self._busy_until = self._clock() + 2 * self.timeout
+        return self._refresh(self._attempt if is_time else -1)
+
+    def _refresh(self, attempt: int) -> Flow[None]:
+        failures = self._failures + 1
+        if attempt != self._attempt:
+            return  # too early, or another one has ended meanwhile
         try:
             yield from self._exchange(attempt)
         except (FetchError, ValueError) as error:
@@ -197,13 +236,7 @@ class RemoteKeys:
         if answer.status == 304 and snapshot is not None and "If-None-Match" in headers:
             self._succeeded(snapshot.keys, validator, answer, attempt)
             return
-        keys, notes = parse_jwk_set(_document(url, answer), symmetric=False)
-        for note in notes[:MAX_NOTES]:
-            log.warning("%s: left out %s", url, note)
-        if len(notes) > MAX_NOTES:
-            log.warning("%s: %d more left out", url, len(notes) - MAX_NOTES)
-        if not keys.keys:
-            raise FetchError(f"{url} has no usable key")
+        keys = _usable(url, _document(url, answer))
         etag = answer.headers.get("etag", "")
         validator = (url, etag) if _entity_tag(etag) else None
         if attempt == self._attempt:
@@ -239,9 +272,12 @@ class RemoteKeys:
         self._snapshot = Snapshot(keys, validator, now, fresh, self.max_stale)
         self._absent.clear()
         self._ended(attempt, 0, self.cooldown)
+        self._accepted(now, None if answer.status == 304 else answer.body)
 
     def _failed(self, error: Exception, attempt: int, failures: int) -> None:
-        wait = self.cooldown * min(2 ** (failures - 1), MAX_BACKOFF) * (1 + self._jitter() / 4)
+        # Where nobody can be served, somebody looks more often whether that is over.
+        most = MAX_BACKOFF if self.current().keys else MAX_BACKOFF_WITHOUT_KEYS
+        wait = self.cooldown * min(2 ** (failures - 1), most) * (1 + self._jitter() / 4)
         snapshot = self._snapshot
         kept = (
             "no keys are known"
@@ -252,7 +288,8 @@ class RemoteKeys:
             )
         )
         self._ended(attempt, failures, wait)
-        log.error("%s: %s; %s; asked again in %.0f s", self.url, error, kept, wait)
+        why = str(error).removeprefix(f"{self.url}: ").removeprefix(f"{self.url} ")
+        log.error("%s: %s; %s; asked again in %.0f s", self.url, why, kept, wait)
 
     def _ended(self, attempt: int, failures: int, wait: float) -> None:
         """Write down how an attempt ended, after its keys.
@@ -261,8 +298,8 @@ class RemoteKeys:
         which the others see that there is nothing left to do, comes last.
         """
         self._failures = failures
-        self._busy_until = -math.inf
         self._not_before = self._clock() + wait
+        self._busy_until = -math.inf
         self._attempt = attempt + 1
 
     def _remember_absent(self, kid: str | None) -> None:
@@ -270,11 +307,26 @@ class RemoteKeys:
         if snapshot is not None:
             if len(self._absent) >= MAX_ABSENT_KIDS:
                 self._absent.clear()
-            self._absent[kid] = snapshot.fresh_until
+            # Not for as long as the set is fresh: a set may be published after the first token.
+            until = self._clock() + ABSENT_FOR * self.cooldown
+            self._absent[kid] = min(until, snapshot.fresh_until)
 
     def _unavailable(self) -> KeysUnavailable:
         wait = max(1, math.ceil(self._not_before - self._clock()))
         return KeysUnavailable(retry_after=wait, hint=f"{self.url}; asked again in {wait} s")
+
+    # --- across a restart ---
+
+    def _start_from(self, document: object, fetched_at: float) -> None:
+        """Begin with a set of an earlier life: used like any stale one, and due for a refresh.
+
+        Raises ValueError or FetchError where it has no usable key.
+        """
+        keys = _usable(self.url, document)
+        self._snapshot = Snapshot(keys, None, fetched_at, 0, self.max_stale)
+
+    def _accepted(self, fetched_at: float, body: bytes | None) -> None:
+        """Told of every good answer. *body*: the set as it came; None where it is as before."""
 
 
 class Discovery(RemoteKeys):
@@ -286,8 +338,9 @@ class Discovery(RemoteKeys):
     """
 
     _address = "url"
+    _may_be_template = True
 
-    def __init__(self, url: str | None = None, **words: object) -> None:
+    def __init__(self, url: str | None = None, **words: Unpack[RemoteWords]) -> None:
         self.issuer: str | None = None
         self._words = words
         super().__init__(url, **words)  # type: ignore[arg-type]
@@ -317,7 +370,7 @@ class Discovery(RemoteKeys):
                 f"each tenant has a document of its own: put {TENANT} into the address",
             )
 
-    def for_tenant(self, issuer: str, tenant: str) -> "Discovery":
+    def for_tenant(self, issuer: str, tenant: str) -> Self:
         """The same for one tenant of a template, with keys of its own."""
         url = None if self.url is None else self.url.replace(TENANT, tenant)
         source = type(self)(url, **self._words)
@@ -340,9 +393,9 @@ def discovery_address(issuer: str) -> str:
 def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecure: bool) -> str:
     """The address that a discovery document gives under *name*.
 
-    Raises FetchError, or ValueError where it is not a JSON object.
+    Raises FetchError.
     """
-    document = json_object(_body(url, answer))
+    document = _document(url, answer)
     if document.get("issuer") != issuer:
         raise FetchError(f"{url} is the document of another issuer")
     address = document.get(name)
@@ -351,14 +404,32 @@ def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecur
     return address
 
 
-def _body(url: str, answer: Fetched) -> bytes:
+_NUMBERS = ("cooldown", "min_fresh", "max_fresh", "max_stale", "timeout", "max_bytes")
+
+
+def _is_positive(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
+
+
+def _document(url: str, answer: Fetched) -> Claims:
     if answer.status != 200:
         raise FetchError(f"{url} answered {answer.status}")
-    return answer.body
+    try:
+        return json_object(answer.body)
+    except ValueError:
+        raise FetchError(f"{url} answered no JSON object") from None
 
 
-def _document(url: str, answer: Fetched) -> object:
-    return json_object(_body(url, answer))
+def _usable(url: str, document: object) -> KeySet:
+    """The usable keys of a set; what is left out is logged. Raises ValueError or FetchError."""
+    keys, notes = parse_jwk_set(document, symmetric=False)
+    for note in notes[:MAX_NOTES]:
+        log.warning("%s: left out %s", url, note)
+    if len(notes) > MAX_NOTES:
+        log.warning("%s: %d more left out", url, len(notes) - MAX_NOTES)
+    if not keys.keys:
+        raise FetchError(f"{url} has no usable key")
+    return keys
 
 
 def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[Problem]:
@@ -372,7 +443,9 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
     except ValueError:
         usable = None
         parts = urlsplit("")
-    if not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
+    if "@" in parts.netloc:
+        yield where, "holds a user name or password, which would stand in logs; remove it"
+    elif not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
         yield where, f"is an https address; found {url!r}"
     elif parts.scheme == "http" and not insecure_http:
         yield where, f"{url!r} is not https; insecure_http allows http to private addresses"
@@ -382,16 +455,3 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
 
 # RFC 9110 section 8.8.3, without obs-text, which not every client can send back.
 _entity_tag = re.compile(r'(?:W/)?"[!#-~]{0,1024}"').fullmatch
-_max_age = re.compile(
-    r'(?:^|,)[ \t]*max-age[ \t]*=[ \t]*"?([0-9]{1,10})"?[ \t]*(?=,|\Z)', re.I
-).search
-_not_stored = re.compile(r"(?:^|,)[ \t]*no-(?:store|cache)\b", re.I).search
-
-
-def freshness(answer: Fetched, least: float, most: float) -> float:
-    """Seconds that an answer is fresh (RFC 9111 section 4.2), within bounds."""
-    directives = answer.headers.get("cache-control", "")
-    if _not_stored(directives):
-        return least
-    stated = _max_age(directives)
-    return most if stated is None else min(max(float(stated[1]), least), most)

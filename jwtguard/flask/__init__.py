@@ -13,7 +13,7 @@ def reports():
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakSet
 
 import flask
@@ -25,7 +25,7 @@ from jwtguard.config import Target
 from jwtguard.core.claims import Claims
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.model import Allow, Deny
-from jwtguard.core.requirement import Requirement
+from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.core.token import VerifiedToken
 from jwtguard.guard import Guard
 from jwtguard.requires import View, judge, mark, published_token, requirement_from
@@ -92,7 +92,11 @@ class JWTGuard:
         door.enter(app.after_request, app.after_request_funcs, door.complete)
 
     def protect(
-        self, blueprint: flask.Blueprint, requirement: Requirement | None = None, /, **words: Any
+        self,
+        blueprint: flask.Blueprint,
+        requirement: Requirement | None = None,
+        /,
+        **words: Unpack[RequirementWords],
     ) -> None:
         """Every view of *blueprint*, and of those registered on it, wants a `Requirement`.
 
@@ -170,7 +174,9 @@ def _refusal(wanted: Requirement, view: str) -> flask.Response | None:
     return None if deny is None else _response(deny)
 
 
-def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
+def requires(
+    requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]
+) -> Callable[[View], View]:
     """A view wants a valid token that meets a `Requirement`: one object, or its words.
 
     It stands below the route, next to the function: Flask registers what the route sees. View

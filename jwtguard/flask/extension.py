@@ -119,7 +119,7 @@ class Extension:
 
     def let_through(self, seen: Request) -> Allow | None:
         """What to publish where the framework answers OPTIONS itself; None: the guard answers."""
-        if self.guard._preflight == "answer" and is_preflight(seen, "OPTIONS"):
+        if self.guard.preflight == "answer" and is_preflight(seen, "OPTIONS"):
             return None
         return Allow(None, None, self.guard._forward_names)
 

@@ -1,5 +1,6 @@
 """Keys that are fetched: every step of the flows by hand, with a clock and a jitter of our own."""
 
+import inspect
 import json
 import logging
 
@@ -7,9 +8,15 @@ import pytest
 
 from jwtguard import Discovery, Guard, Issuer, JWKSet, RemoteKeys, Secret, drive, errors
 from jwtguard.core import Allow, Deny, Fetch, Fetched, Request
-from jwtguard.core.keyloader import RefreshingKeySource
+from jwtguard.core import remote as core_remote
+from jwtguard.core.keyloader import RefreshingKeySource, SeveralRemoteSources
 from jwtguard.core.model import Background
-from jwtguard.core.remote import MAX_ABSENT_KIDS, MAX_BACKOFF, MAX_NOTES
+from jwtguard.core.remote import (
+    MAX_ABSENT_KIDS,
+    MAX_BACKOFF,
+    MAX_BACKOFF_WITHOUT_KEYS,
+    MAX_NOTES,
+)
 from jwtguard.testing import FakeIssuer
 
 URL = "https://issuer.test/jwks"
@@ -169,7 +176,8 @@ FRESHNESS = [
     ("public, max-age=600, must-revalidate", 600),
     ("public,max-age = 600 ,x", 600),
     ('max-age="600"', 600),
-    ("max-age=600, max-age=900", 600),
+    ("max-age=600, max-age=900", 60),
+    ("max-age=600, public, max-age=600", 60),
     ("s-maxage=100, max-age=600", 600),
     ("max-age=0", 60),
     ("max-age=59", 60),
@@ -177,11 +185,18 @@ FRESHNESS = [
     ("max-age=9999999999", 3600),
     ("max-age=99999999999999999999999999", 3600),
     ("max-age=" + "9" * 10_000, 3600),
-    ("max-age=-1", 3600),
-    ("max-age=1e3", 3600),
-    ("max-age=soon", 3600),
-    ("max-age", 3600),
-    ("max-age=٦٠٠", 3600),
+    ("max-age=-1", 60),
+    ("max-age=1e3", 60),
+    ("max-age=soon", 60),
+    ("max-age=", 60),
+    ("max-age", 60),
+    ("max-age 600", 60),
+    ("max-age=600s", 60),
+    ('max-age="600', 60),
+    ('max-age="60,0"', 60),
+    ("max-age=٦٠٠", 60),
+    ("max-ages=100", 3600),
+    ("max-age-x=100", 3600),
     ("s-maxage=100", 3600),
     ("x-max-age=100", 3600),
     ("no-store", 60),
@@ -228,6 +243,55 @@ def test_a_set_that_may_be_fresh_for_longer_than_stale_is_used_until_then():
     assert source.current().keys
     clock.now += 1
     assert not source.current().keys
+
+
+# --- a set of an earlier life ---------------------------------------------------------------------
+
+
+class Kept(core_remote.RemoteKeys):
+    """A source that says what it is told."""
+
+    def __init__(self, **words):
+        self.told = []
+        super().__init__(URL, clock=clock, jitter=lambda: 0.0, **words)
+
+    def _accepted(self, fetched_at, body):
+        self.told.append((fetched_at, body))
+
+
+def test_a_set_of_an_earlier_life_is_used_as_a_stale_one_and_refreshed_at_once():
+    source = Kept(max_stale=100)
+    source._start_from({"keys": [KEY]}, START - 60)
+    assert source.current().find("ES256", KID)
+    assert source.due()
+    assert source.snapshot.fetched_at == START - 60
+
+    assert lookup_fails(source, "unknown", DOWN) == 30  # it may be a key of today
+    clock.now += 39
+    assert source.current().keys
+    clock.now += 1
+    assert not source.current().keys
+
+
+def test_what_is_no_usable_set_is_not_begun_with():
+    source = Kept()
+    for document in (None, [], {}, {"keys": []}, {"keys": [KEY | {"kty": "oct", "k": "AAAA"}]}):
+        with pytest.raises((ValueError, errors.FetchError)):
+            source._start_from(document, START)
+    assert source.snapshot is None
+
+
+def test_every_good_answer_is_told_and_no_bad_one():
+    source = Kept()
+    first = answer(etag='"a"')
+    run(source.refresh(), first)
+    clock.now += 60
+    run(source.refresh(), Fetched(304, {}, b""))
+    clock.now += 60
+    run(source.refresh(), answer([]))
+    clock.now += 60
+    run(source.refresh(), DOWN)
+    assert source.told == [(START, first.body), (START + 60, None)]
 
 
 # --- ETag ---------------------------------------------------------------------------------------
@@ -323,18 +387,39 @@ def test_a_refresh_within_the_cooldown_asks_nobody():
 
 
 def test_a_request_whose_keys_grow_old_starts_a_refresh_and_does_not_wait():
-    guard = guard_of(warmed())
     seen = request()
-    assert isinstance(judged(guard, seen), Allow)
     for asked in (seen, request(sub="bob")):  # known, and verified on the spot
+        clock.now = START
+        guard = guard_of(warmed())
+        assert isinstance(judged(guard, seen), Allow)
         clock.now = START + 2700
         flow = guard.decide_flow(asked)
         wanted = next(flow)
         assert isinstance(wanted, Background)
         assert isinstance(ended(flow.send, None), Allow)
+        assert isinstance(judged(guard, asked), Allow), "one request is enough"
 
-    run(wanted.flow, answer())
-    assert isinstance(ended(next, guard.decide_flow(seen)), Allow)
+        run(wanted.flow, answer())
+        assert isinstance(ended(next, guard.decide_flow(seen)), Allow)
+
+
+def test_of_several_sources_the_one_that_is_due_is_refreshed_once():
+    several = SeveralRemoteSources([warmed(), warmed(remote(max_fresh=7200))])
+    clock.now = START + 2700
+    assert several.due()
+    first, second = several.refresh(), several.refresh()
+    assert not several.due()
+    assert ended(next, second) is None
+    assert next(first).url == several.sources[0].url
+    assert ended(first.send, answer()) is None
+
+
+def test_a_refresh_that_begins_after_another_has_ended_asks_nobody():
+    source = warmed()
+    clock.now = START + 2700
+    late, first = source.refresh(), source.refresh()
+    run(first, answer())
+    assert ended(next, late) is None
 
 
 def test_a_door_that_remembers_leaves_the_refresh_to_the_flow():
@@ -392,15 +477,33 @@ def test_an_unknown_kid_is_401_while_the_set_is_good_and_503_after_a_failed_refr
     assert isinstance(ended(next, guard.decide_flow(request())), Allow)  # known keys go on
 
 
-def test_a_kid_that_was_asked_for_in_vain_is_not_asked_for_again_while_the_set_is_fresh():
+def test_a_kid_that_was_asked_for_in_vain_is_not_asked_for_again_for_a_while():
     source = warmed(None, answer(cache_control="max-age=600"))
     clock.now += 30
     run(source.lookup("ES256", "absent"), answer(cache_control="max-age=600"))
-    clock.now += 599
+    clock.now += 119
     assert run(source.lookup("ES256", "absent")) == (None, [])
     assert run(source.lookup("ES256", None), answer(cache_control="max-age=600"))[1]
     clock.now += 30
     run(source.lookup("ES256", "absent"), answer())  # a newer set may have it
+
+
+def test_a_set_that_is_published_after_its_first_token_is_found():
+    source = warmed()
+    clock.now += 30
+    run(source.lookup("ES256", "late"), answer())
+    clock.now += 120
+    assert run(source.lookup("ES256", "late"), answer())[1], "the set is fresh and asked for again"
+
+
+def test_an_absent_kid_is_asked_for_again_with_the_next_set():
+    source = warmed(None, answer(cache_control="max-age=60"))
+    clock.now += 30
+    run(source.lookup("ES256", "absent"), answer(cache_control="max-age=60"))
+    clock.now += 59
+    assert run(source.lookup("ES256", "absent")) == (None, [])
+    clock.now += 1
+    assert run(source.lookup("ES256", "absent"), answer())[1]
 
 
 def test_a_kid_that_is_absent_is_503_once_nothing_is_known():
@@ -479,12 +582,13 @@ def test_cold_and_unreachable_is_503_for_everybody(caplog):
 
 @pytest.mark.parametrize(("jitter", "factor"), [(0, 1), (0.5, 1.125), (1, 1.25)])
 def test_the_wait_doubles_with_each_failure_and_is_jittered_and_bounded(jitter, factor):
-    source = remote(jitter=lambda: jitter)
+    source = warmed(remote(jitter=lambda: jitter))
+    clock.now += 60
     waits = []
     for _ in range(12):
-        waits.append(lookup_fails(source, KID, DOWN))
+        waits.append(lookup_fails(source, "new", DOWN))
         clock.now += waits[-1] - 1
-        assert lookup_fails(source, KID) in (1, 2)  # asks nobody
+        assert lookup_fails(source, "new") in (1, 2)  # asks nobody
         clock.now += 1
     doubled = [min(2**n, MAX_BACKOFF) for n in range(12)]
     assert waits == pytest.approx([30 * n * factor for n in doubled], abs=1)
@@ -496,7 +600,7 @@ def test_a_thousand_failures_overflow_nothing():
     for _ in range(1100):
         run(source.refresh(), DOWN)
         clock.now += 30 * MAX_BACKOFF
-    assert lookup_fails(source, KID, DOWN) == 30 * MAX_BACKOFF
+    assert lookup_fails(source, KID, DOWN) == 30 * MAX_BACKOFF_WITHOUT_KEYS
 
 
 def test_a_success_ends_the_back_off():
@@ -862,7 +966,7 @@ ADDRESSES = [
     ("https://", "is an https address"),
     ("https://issuer.test:0/", "is an https address"),
     ("https://issuer.test:port/", "is an https address"),
-    ("https://user:secret@issuer.test/", "is an https address"),
+    ("https://user:secret@issuer.test/", "holds a user name or password"),
     ("https://issuer.test/#keys", "is an https address"),
     ("https://issuer.test/a b", "is an https address"),
     ("https://issuer.test/\n", "is an https address"),
@@ -896,6 +1000,21 @@ def test_discovery_needs_an_issuer():
     assert "issuers[0].issuer" in problems(Discovery(), issuer=7)
 
 
+def test_the_words_of_every_fetched_source_are_those_of_remote_keys():
+    own = set(inspect.signature(core_remote.RemoteKeys).parameters) - {"jwks_uri"}
+    assert own == set(core_remote.RemoteWords.__annotations__)
+
+
+def test_the_address_of_a_templates_documents_is_a_template_too():
+    words = {"issuer": "https://x.test/{tenant}", "tenants": ["a"]}
+    [(where, what)] = issuer(Discovery("https://x.test/document"), **words).problems
+    assert where == "keys.url"
+    assert "put {tenant} into the address" in what
+    template = issuer(Discovery("https://x.test/{tenant}/document"), **words)
+    assert template.problems == []
+    assert template.source_of("a").url == "https://x.test/a/document"
+
+
 def test_a_discovery_is_one_issuers():
     shared = Discovery()
     first, again = issuer(shared), issuer(shared)
@@ -917,6 +1036,17 @@ def test_every_number_is_checked_at_start_up(name, value):
         assert what.startswith(
             "is a number of bytes" if name == "max_bytes" else "is a number of s"
         )
+
+
+def test_the_bounds_of_freshness_are_in_order():
+    for words in ({"min_fresh": 4000}, {"max_fresh": 59}, {"min_fresh": 5, "max_fresh": 4}):
+        [(where, what)] = problems(RemoteKeys(URL, **words)).items()
+        assert where == "issuers[0].keys.min_fresh"
+        assert what.startswith(f"is {words.get('min_fresh', 60)}, more than max_fresh, ")
+    assert problems(RemoteKeys(URL, min_fresh=60, max_fresh=60)) == {}
+    assert list(problems(RemoteKeys(URL, min_fresh=9, max_fresh=0))) == [
+        "issuers[0].keys.max_fresh"
+    ]
 
 
 def test_insecure_http_is_a_switch_and_is_announced(caplog):
@@ -999,6 +1129,11 @@ def test_no_address_is_made_of_a_query():
     assert [(w, t) for w, t in found if "use RemoteKeys" in t]
 
 
+def test_only_discovery_takes_the_place_of_a_tenant():
+    found = RemoteKeys("https://x.test/{tenant}/keys").problems
+    assert [what for _, what in found if "only discovery takes {tenant}" in what]
+
+
 # --- warm ---------------------------------------------------------------------------------------
 
 
@@ -1060,3 +1195,16 @@ def test_a_refresh_that_cannot_be_started_takes_no_request_with_it():
     flow = guard_of(Breaking()).decide_flow(request())
     assert isinstance(next(flow), Background)
     assert isinstance(ended(flow.throw, errors.FetchError("no thread")), Allow)
+
+
+def test_sources_that_know_nothing_are_all_asked_at_start_up():
+    several = SeveralRemoteSources([remote(), remote()])
+    run(several.refresh(), DOWN, DOWN)
+    assert not several.current().keys
+
+
+def test_a_refusal_for_want_of_keys_names_the_issuer(caplog):
+    guard = guard_of(remote())
+    decision, _ = run(guard.decide_flow(request()), DOWN)
+    assert decision.status == 503
+    assert " issuer=people " in caplog.text

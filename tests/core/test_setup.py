@@ -5,11 +5,11 @@ import logging
 
 import pytest
 
-from jwtguard import Guard, Issuer, JWKSet, PublicKey, Rule, Secret, errors, from_mapping
+from jwtguard import Discovery, Guard, Issuer, JWKSet, PublicKey, Rule, Secret, errors, from_mapping
 from jwtguard.core import Request
 from jwtguard.testing import private_key, public_jwk
 
-from .forge import OTHER_SECRET, SECRET, make_guard, make_issuer
+from .forge import NOW, OTHER_SECRET, SECRET, make_guard, make_issuer, token
 
 RSA_KEYS = JWKSet(public_jwk(private_key("RS256")))
 NAMELESS = {"issuer": None, "audience": None}
@@ -94,6 +94,9 @@ ISSUERS = {
         "tenants",
         "without a slash",
     ),
+    "tenant star": ({"issuer": "https://x/{tenant}", "tenants": "*"}, "tenants", "one name"),
+    "tenant blank": ({"issuer": "https://x/{tenant}", "tenants": [" x"]}, "tenants", "one name"),
+    "another place": ({"issuer": "https://x/{tenantid}/v2"}, "issuer", "is written {tenant}"),
     "any_iss text": ({"any_iss": "yes"}, "any_iss", "true or false"),
     "any_iss with issuer": ({"any_iss": True}, "any_iss", "remove it or the issuer"),
 }
@@ -551,3 +554,30 @@ def test_a_login_address_stays_short_and_cheap():
     deny = guard.decide(Request("GET", "/c/" + "%" * 65_000, headers=headers))
     assert deny.status == 302
     assert len(dict(deny.headers)["Location"]) < 200
+
+
+def test_two_templates_of_one_text_are_a_start_up_error():
+    words = {"audience": "a", "algorithms": ["RS256"], "tenants": lambda name: True}
+    twice = [
+        Issuer("https://x/{tenant}", name=name, keys=Discovery(), **words)
+        for name in ("one", "two")
+    ]
+    with pytest.raises(errors.ConfigurationError, match=r"is issuers\[0\]'s too"):
+        Guard(twice)
+    assert Guard(twice[:1])
+
+
+def test_a_switch_of_a_template_is_announced_before_any_tenant_has_spoken(caplog):
+    words = {"audience": "a", "algorithms": ["RS256"], "tenants": lambda name: True}
+    with caplog.at_level("WARNING"):
+        Guard([Issuer("http://10.0.0.1/{tenant}", keys=Discovery(insecure_http=True), **words)])
+    assert "insecure_http is set for issuer http://10.0.0.1/{tenant}" in caplog.text
+
+
+def test_a_log_line_about_many_issuers_stays_short():
+    issuers = [make_issuer(issuer=f"https://{n:02}.test/", name=str(n)) for n in range(40)]
+    guard = Guard(issuers, clock=lambda: NOW)
+    with pytest.raises(errors.UnknownIssuer) as refused:
+        guard.verify(token(iss="https://00.test"))
+    assert refused.value.want.endswith("https://04.test/ or one of 35 more")
+    assert refused.value.hint == "differs by a trailing slash"

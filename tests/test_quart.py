@@ -721,3 +721,7 @@ def test_marks_travel_with_wrapped_views():
 def test_the_commands_ask_the_guard_of_the_app():
     result = made().test_cli_runner().invoke(args=["jwtguard", "explain", "GET", "/"])
     assert (result.exit_code, "deny" in result.output) == (1, True)
+
+
+def test_a_guard_may_stand_in_front_of_a_quart_app():
+    asgi.GuardMiddleware(quart.Quart(__name__), Guard([FakeIssuer().trusted()]))

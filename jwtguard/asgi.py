@@ -237,6 +237,7 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope = {key: value for key, value in given.items() if not key.startswith("jwt_")}
     scope["jwtguard.token"] = token
     scope["jwtguard.guard"] = guard
+    scope["jwtguard.target"] = _place(given)
     if token is None:
         scope["jwtguard.claims"] = {}
     else:
@@ -252,6 +253,19 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         offer = dict(headers).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
+
+
+def is_published(scope: Scope, guard: Guard) -> bool:
+    """Whether *guard* has judged this very request further out, so that it need not again.
+
+    It could not, where it took the credentials out. What was mounted, rewritten or given another
+    method in between is another request.
+    """
+    return scope.get("jwtguard.guard") is guard and scope.get("jwtguard.target") == _place(scope)
+
+
+def _place(scope: Scope) -> tuple[str, str | None, str | None, str]:
+    return scope["type"], scope.get("method"), scope.get("root_path"), scope["path"]
 
 
 async def respond(deny: Deny, send: Send, kind: str) -> None:

@@ -52,7 +52,8 @@ def refuse_own_prefix(app: object) -> None:
     """
     for inner in apps_inside(app):
         prefix: object = getattr(inner, "root_path", None)
-        if isinstance(prefix, str) and prefix:
+        # Of a Flask or Quart app it is a folder, beside that of its instance.
+        if isinstance(prefix, str) and prefix and not hasattr(inner, "instance_path"):
             raise ConfigurationError(
                 f"{type(inner).__name__}(root_path={prefix!r}) changes the path after the guard "
                 "has judged it; use app.add_middleware(GuardMiddleware, guard=guard), or the "

@@ -51,7 +51,8 @@ def published_token(published: Published) -> VerifiedToken | None:
     """
     if not {"jwtguard.token", "jwtguard.guard"} <= published.keys():
         raise ConfigurationError(
-            "no guard saw this request; put jwtguard.wsgi.GuardMiddleware or "
+            "no guard saw this request; use your framework's extension or middleware "
+            "(JWTGuard, install), or put jwtguard.wsgi.GuardMiddleware or "
             "jwtguard.asgi.GuardMiddleware in front of the app (a door of your own publishes "
             "jwtguard.token and jwtguard.guard)"
         )

@@ -54,7 +54,8 @@ class Reading(Issuers):
                 "is missing: the pattern or list of patterns that this rule is for, such as "
                 '"/admin/**"',
             )
-        self.rules.append(Rule(**{"path": (), **words}))
+        complete: dict[str, Any] = {"path": (), **words}
+        self.rules.append(Rule(**complete))
         self.places["rules"].append(place)
 
     def _order(self, problem: Problem) -> int:

@@ -197,10 +197,7 @@ class Guard:
         try:
             if not isinstance(raw, str):
                 raise MalformedToken(hint=f"a token is text, not {type(raw).__name__}")
-            known = self.verifier.recall(raw, candidates)
-            if known is None:
-                verified = self.verifier.verify(raw, candidates)
-                known = verified if isinstance(verified, Verified) else (yield from verified)
+            known = yield from self._known(raw, candidates)
             token = token_for_request(known)
             if requirement is not None:
                 requirement.authorize(token, Request("GET", "/"), {})
@@ -209,6 +206,13 @@ class Guard:
         except Exception as error:
             raise _unexpected(error) from None
         return token
+
+    def _known(self, raw: str, candidates: Candidates) -> Flow[Verified]:
+        known = self.verifier.recall(raw, candidates)
+        if known is None:
+            verified = self.verifier.verify(raw, candidates)
+            known = verified if isinstance(verified, Verified) else (yield from verified)
+        return (yield from _refreshed(known)) if _is_due(known) else known
 
     def renew_flow(self, token: VerifiedToken) -> Flow[float]:
         """For how many seconds more a token that was good may be taken to be.
@@ -219,11 +223,7 @@ class Guard:
         known = token._verified
         candidates = self._setup.candidates([known.issued_by.name])
         try:
-            found = self.verifier.recall(known.raw, candidates)
-            if found is None:
-                verified = self.verifier.verify(known.raw, candidates)
-                found = verified if isinstance(verified, Verified) else (yield from verified)
-            until = found.valid_until
+            until = (yield from self._known(known.raw, candidates)).valid_until
         except Unavailable:
             until = known.claims.get("exp", math.inf) + known.issued_by.leeway
         left: float = until - self._clock()
@@ -333,10 +333,10 @@ class Guard:
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
-            allow = self._settle(request, bound, pattern, known, from_cookie)
-            if known.refreshing is not None and known.refreshing.due():
-                return _and_refresh(allow, known.refreshing)
-            return allow
+            if _is_due(known):  # whatever becomes of this request
+                refreshed = _refreshed(known)
+                return self._wait(refreshed, request, bound, pattern, raw, from_cookie)
+            return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
@@ -351,7 +351,7 @@ class Guard:
         raw: str,
         from_cookie: bool,
     ) -> Flow[Decision]:
-        """The rest of `judge` for a token whose key must be asked for."""
+        """The rest of `judge` where somebody is asked first."""
         try:
             known = yield from verifying
             return self._settle(request, bound, pattern, known, from_cookie)
@@ -479,12 +479,18 @@ class Guard:
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 
-def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
+def _is_due(known: Verified) -> bool:
+    return known.refreshing is not None and known.refreshing.due()
+
+
+def _refreshed(known: Verified) -> Flow[Verified]:
+    """A refresh of the keys is begun, and nobody waits for it."""
+    assert known.refreshing is not None
     try:
-        yield Background(source.refresh())
+        yield Background(known.refreshing.refresh())
     except FetchError as error:  # it could not be started; somebody tries again in a while
         log.error("keys were not refreshed: %s", error)
-    return allow
+    return known
 
 
 def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:

@@ -37,7 +37,8 @@ log = logging.getLogger("jwtguard.introspection")
 MAX_EXCHANGES = 32  # at a time, per issuer
 MAX_REFUSED = 1024  # tokens known to be no good
 MAX_SUBJECT = 255  # characters (OpenID Connect Core 1.0 section 2)
-MAX_ANSWER = MAX_TOKEN  # bytes: an answer stands for the claims of a token
+MAX_ANSWER = 65_536  # bytes
+MAX_KEPT_ANSWER = 16_384  # bytes: longer ones are asked for every time
 DISCOVERY_COOLDOWN = 30  # seconds between two attempts to find the endpoint
 WHEN = ("opaque", "always")
 
@@ -102,8 +103,10 @@ class Introspection:
             yield "when", one_of(self.when, WHEN)
         for name in ("ttl", "negative_ttl", "timeout"):
             value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                yield name, f"is a number of seconds above 0; found {value!r}"
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                yield name, f"is a number of seconds, 0 or more; found {value!r}"
+        if self.timeout == 0:
+            yield "timeout", "is 0 seconds, in which nobody can answer"
         if not isinstance(self.insecure, bool):
             yield "insecure_http", f"is true or false; found {self.insecure!r}"
 
@@ -129,8 +132,8 @@ class Introspection:
 
     # --- asking ---
 
-    def ask(self, raw: str) -> Flow[Claims]:
-        """What the server says of an active token.
+    def ask(self, raw: str) -> Flow[tuple[Claims, bool]]:
+        """What the server says of an active token, and whether that is worth its memory.
 
         Raises TokenInactive, or whatever `refuse` was told of this token before;
         IntrospectionUnavailable (503) where there is no answer to go by.
@@ -150,7 +153,7 @@ class Introspection:
             # Made anew by each: what is asked about must not hold itself, so that the transport
             # can tell when nobody waits any more.
             answer = yield replace(asking.question, flight=(asking, 0))
-            return self._read(raw, endpoint, answer)
+            return self._read(raw, endpoint, answer), len(answer.body) <= MAX_KEPT_ANSWER
         except FetchError as error:
             raise IntrospectionUnavailable(hint=str(error)) from None
         finally:
@@ -238,7 +241,7 @@ class Introspection:
         assert self._document is not None, "told by the issuer; see `of`"
         url, attempt = self._document, self._attempt
         now = self._clock()
-        if now < self._not_before:
+        if 0 < self._not_before - now <= DISCOVERY_COOLDOWN:  # else the clock was set back
             wait = math.ceil(self._not_before - now)
             raise IntrospectionUnavailable(retry_after=wait, hint=f"{url}; asked again in {wait} s")
         try:

@@ -128,7 +128,7 @@ class Verifier:
         assert introspection is not None
         asked_at = self._clock()
         try:
-            answer = yield from introspection.ask(raw)
+            answer, is_kept = yield from introspection.ask(raw)
             try:
                 now = self._clock()
                 if signed is None:
@@ -144,7 +144,8 @@ class Verifier:
         # The leeway is for tokens, not for how long an answer is remembered.
         exp = verified.claims.get("exp", math.inf)
         verified.valid_until = min(verified.valid_until, asked_at + introspection.ttl, exp)
-        self._cache.put(verified)
+        if is_kept:
+            self._cache.put(verified)
         return verified
 
 

@@ -134,7 +134,7 @@ def test_an_opaque_token_is_asked_about_by_a_form():
     decision, [asked] = run(guard.decide_flow(request("a+b/c~d.-_==")), said())
 
     assert (asked.url, asked.method, asked.timeout, asked.insecure_http) == (URL, "POST", 3, False)
-    assert asked.max_bytes == 16_384
+    assert asked.max_bytes == 65_536
     assert asked.body == b"token=a%2Bb%2Fc~d.-_%3D%3D&token_type_hint=access_token"
     assert asked.headers == {
         "Authorization": "Basic c2VydmljZTp0aGUtY2xpZW50LXNlY3JldA==",
@@ -814,12 +814,12 @@ BAD = {
     "endpoint a number": ({"endpoint": 5}, "endpoint", "is an https address"),
     "endpoint a path": ({"endpoint": "/introspect"}, "endpoint", "is an https address"),
     "when": ({"when": "never"}, "when", "'never' is not one of 'opaque', 'always'"),
-    "ttl zero": ({"ttl": 0}, "ttl", "number of seconds above 0"),
-    "ttl true": ({"ttl": True}, "ttl", "number of seconds above 0"),
-    "ttl infinite": ({"ttl": float("inf")}, "ttl", "number of seconds above 0"),
-    "ttl NaN": ({"ttl": float("nan")}, "ttl", "number of seconds above 0"),
-    "negative_ttl": ({"negative_ttl": -1}, "negative_ttl", "number of seconds above 0"),
-    "timeout": ({"timeout": "5"}, "timeout", "number of seconds above 0"),
+    "timeout zero": ({"timeout": 0}, "timeout", "nobody can answer"),
+    "ttl true": ({"ttl": True}, "ttl", "number of seconds, 0 or more"),
+    "ttl infinite": ({"ttl": float("inf")}, "ttl", "number of seconds, 0 or more"),
+    "ttl NaN": ({"ttl": float("nan")}, "ttl", "number of seconds, 0 or more"),
+    "negative_ttl": ({"negative_ttl": -1}, "negative_ttl", "number of seconds, 0 or more"),
+    "timeout": ({"timeout": "5"}, "timeout", "number of seconds, 0 or more"),
     "insecure_http": ({"insecure_http": "no"}, "insecure_http", "is true or false"),
     "the client's own": ({"client_id": ""}, "client_id", "is text"),
 }
@@ -835,7 +835,7 @@ def test_a_bad_word_is_a_start_up_error(words, place, what):
 
 
 def test_all_bad_words_are_reported_at_once():
-    made = asking(when="x", ttl=0, timeout=0, client_id="")
+    made = asking(when="x", ttl=-1, timeout=0, client_id="")
     assert [where for where, _ in made.problems] == ["client_id", "when", "ttl", "timeout"]
 
 
@@ -1286,3 +1286,23 @@ def test_a_stream_ends_with_its_opaque_token_though_nobody_can_be_asked():
     clock.now = NOW + 130
     with pytest.raises(errors.TokenExpired):
         run(guard.renew_flow(known), DOWN)
+
+
+def test_a_long_answer_is_asked_for_every_time():
+    guard = guard_of()
+    groups = [f"group-{n:04}" for n in range(1400)]
+    for _ in range(2):
+        assert verified(guard, said(groups=groups))["groups"] == groups
+
+
+def test_a_clock_that_was_set_back_does_not_stop_discovery():
+    _, guard = discovering()
+    assert decided(guard, DOWN)[0] == 503
+    clock.now -= 7200
+    assert decided(guard, document(), said()) == (200, None)
+
+
+def test_without_a_ttl_every_request_asks():
+    guard = guard_of(issuer(introspection=asking(ttl=0, negative_ttl=0)))
+    assert decided(guard, said()) == decided(guard, said()) == (200, None)
+    assert decided(guard, INACTIVE) == decided(guard, INACTIVE)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from jwtguard import Guard, RemoteKeys, errors, lifetime
+from jwtguard import Guard, Issuer, RemoteKeys, errors, lifetime
 from jwtguard.asgi import GuardMiddleware
 from jwtguard.core import Fetched
 from jwtguard.testing import FakeIssuer
@@ -249,3 +249,52 @@ def test_an_outage_ends_nothing_before_the_tokens_own_end():
     clock.now += 3410
     with pytest.raises(errors.TokenExpired):
         renewed(guard, token)
+
+
+def test_a_function_that_breaks_ends_nothing_before_the_tokens_own_end_and_then_ends_it(caplog):
+    clock, idp = Clock(), FakeIssuer("https://idp.test/acme", clock=lambda: START)
+    broken = []
+
+    def tenants(name):
+        if broken:
+            raise broken[0]
+        return True
+
+    words = {"keys": idp.trusted().source, "audience": idp.audience, "algorithms": ["RS256"]}
+    issuer = Issuer("https://idp.test/{tenant}", tenants=tenants, leeway=10, **words)
+    guard = Guard([issuer], clock=clock, cache_size=0)
+    token = guard.verify(idp.token(expires=3600))
+    broken.append(OSError("the database of tenants"))
+    clock.now += 600
+    assert renewed(guard, token) == 3010
+    assert "unexpected OSError" in caplog.text
+    assert "database" not in caplog.text
+    clock.now += 3010
+    with pytest.raises(errors.TokenExpired):
+        renewed(guard, token)
+
+
+def test_a_tokens_own_end_is_max_age_too():
+    clock, idp = Clock(), FakeIssuer(clock=lambda: START)
+    source = idp.trusted().source
+    issuer = idp.trusted(keys=Breakable(source), max_age=60, leeway=0)
+    guard = Guard([issuer], clock=clock, cache_size=0)
+    token = guard.verify(idp.token(expires=3600))
+    issuer.source.broken = True
+    assert renewed(guard, token) == 60
+    clock.now += 60
+    with pytest.raises(errors.TokenTooOld):
+        renewed(guard, token)
+
+
+class Breakable:
+    problems = ()
+    broken = False
+
+    def __init__(self, source):
+        self._source = source
+
+    def current(self):
+        if self.broken:
+            raise RuntimeError
+        return self._source.current()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from jwtguard import Guard, Issuer, RemoteKeys, errors, lifetime
+from jwtguard import Guard, Issuer, RemoteKeys, drive, errors, lifetime
 from jwtguard.asgi import GuardMiddleware
 from jwtguard.core import Fetched
 from jwtguard.testing import FakeIssuer
@@ -249,6 +249,23 @@ def test_an_outage_ends_nothing_before_the_tokens_own_end():
     clock.now += 3410
     with pytest.raises(errors.TokenExpired):
         renewed(guard, token)
+
+
+def test_a_withdrawn_key_is_found_out_where_no_request_comes_in():
+    clock, idp = Clock(), FakeIssuer(clock=lambda: START)
+    keys = RemoteKeys("https://k.test/", clock=clock, max_fresh=100)
+    guard = Guard([idp.trusted(keys=keys)], clock=clock)
+    raw = idp.token(expires=3600)
+
+    def provider(fetch):
+        return Fetched(200, {}, json.dumps(idp.jwks()).encode())
+
+    token = drive.run(guard.verify_flow(raw), provider)
+    clock.now += 99
+    idp.rotate(keep=0)
+    drive.run(guard.renew_flow(token), provider)
+    with pytest.raises(errors.KeyNotFound):
+        drive.run(guard.renew_flow(token), provider)
 
 
 def test_a_function_that_breaks_ends_nothing_before_the_tokens_own_end_and_then_ends_it(caplog):

@@ -224,6 +224,9 @@ class Guard:
                 verified = self.verifier.verify(known.raw, candidates)
                 found = verified if isinstance(verified, Verified) else (yield from verified)
             until = found.valid_until
+            if found.refreshing is not None and found.refreshing.due():
+                # Where no request comes in, nobody else would find out that a key was withdrawn.
+                yield Background(found.refreshing.refresh())
         except InvalidToken:
             raise
         except Exception as error:

@@ -98,6 +98,9 @@ class Transport:
             # What runs must not hold its source: once nobody can join it any more, it is ended.
             exchange = self._exchange(replace(fetch, flight=None))
             future = asyncio.run_coroutine_threadsafe(exchange, loop)
+            # A provider may name another address each time, such as a signed one.
+            for address in [url for url, (number, *_) in of_source.items() if number < attempt]:
+                del of_source[address]
             of_source[fetch.url] = attempt, time.monotonic(), future
             abandoned = finalize(source, future.cancel)
             abandoned.atexit = False

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -511,6 +512,20 @@ def test_a_late_waiter_gets_the_answer_and_the_next_attempt_asks_anew(transport)
         transport.fetch(provider.wish())
         transport.fetch(provider.wish())
     assert len(provider.hits) == 5
+
+
+def test_answers_of_earlier_attempts_are_not_kept_where_the_address_changes(transport):
+    source = Source()
+    with Provider() as provider:
+
+        def ask(attempt):
+            wish = provider.wish(flight=(source, attempt))
+            transport.fetch(replace(wish, url=f"{provider.url}?signed={attempt}"))
+            return len(provider.hits)
+
+        assert [ask(0), ask(1), ask(2)] == [1, 2, 3]
+        assert ask(0) == 4, "the first one was forgotten"
+        assert ask(2) == 4, "the last one was not"
 
 
 def test_an_outcome_that_nobody_read_does_not_come_up_later(transport):

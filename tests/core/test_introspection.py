@@ -623,6 +623,17 @@ def test_an_answer_may_name_what_the_token_does_not():
     assert verified(always(), said(sub="bob"), raw=token(sub=...)).subject == "bob"
 
 
+@pytest.mark.parametrize("any_iss", [False, True])
+def test_an_answer_about_a_nameless_issuers_jwt_may_not_name_another_issuer(any_iss):
+    people = Issuer(
+        ISSUER, name="people", audience=AUDIENCE, algorithms=["HS256"], keys=Secret("p" * 32)
+    )
+    asked = issuer(None, asking(when="always"), name="any", any_iss=any_iss)
+    guard = guard_of(people, asked)
+    assert decided(guard, said(), raw=token(iss=...)) == (401, "unknown_issuer")
+    assert decided(guard, said(iss=...), raw=token(iss=..., jti="2")) == (200, None)
+
+
 def test_no_answer_about_a_good_jwt_is_503():
     assert decided(always(), DOWN, raw=token()) == (503, "introspection_unavailable")
 

@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from errno import errorcode
 from importlib.util import find_spec
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     Client = httpx2.Client | httpx2.AsyncClient
 
 INSTALL = "fetched keys and introspection need httpx2: pip install 'jwtguard-middleware[http]'"
+
+MAX_THREADS = 128  # made when they are needed
 
 
 class Transport:
@@ -114,6 +116,9 @@ class Transport:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
+                # For names that are looked up, and for a `httpx2.Client`. By default there are
+                # as few as five, and nobody can end one that hangs.
+                loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, "jwtguard"))
                 threading.Thread(target=loop.run_forever, name="jwtguard", daemon=True).start()
                 self._loop = loop  # only now: nobody may wait for a loop that does not run
             return self._loop
@@ -137,7 +142,10 @@ class Transport:
 
         client = self._client
         if client is None:
-            client = self._client = httpx2.AsyncClient(timeout=None)
+            # No limit: exchanges are few by themselves, and those of a provider that hangs must not
+            # keep the others' waiting. (At most 32 are an issuer's that is introspected.)
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+            client = self._client = httpx2.AsyncClient(timeout=None, limits=limits)
         if isinstance(client, httpx2.Client):
             return await asyncio.to_thread(_ask_in_thread, client, fetch)
         try:

@@ -537,6 +537,24 @@ def test_an_outcome_that_nobody_read_does_not_come_up_later(transport):
     assert len(provider.hits) == 2
 
 
+@pytest.mark.parametrize(("make", "number"), [(Transport, 110), (CLIENTS["Client"], 40)])
+def test_providers_that_hang_do_not_keep_another_ones_answer_waiting(make, number):
+    def hang(sock, request, provider):
+        provider.over.wait(10)
+
+    async def main(transport, hanging, good):
+        asked = [asyncio.create_task(transport.afetch(hanging)) for _ in range(number)]
+        await asyncio.sleep(0.3)
+        answer = await transport.afetch(good)
+        for one in asked:
+            one.cancel()
+        return answer
+
+    with Provider(hang) as provider, Provider() as another:
+        answer = asyncio.run(main(make(), provider.wish(timeout=8), another.wish(timeout=3)))
+    assert answer.status == 200
+
+
 def test_a_cancelled_leader_fails_nobody(transport):
     async def main(wish):
         leader = asyncio.create_task(transport.afetch(wish))

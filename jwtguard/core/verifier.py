@@ -128,7 +128,7 @@ class Verifier:
         assert introspection is not None
         asked_at = self._clock()
         try:
-            answer = yield from introspection.ask(raw)
+            answer = yield from introspection.ask(raw, was_good=self._cache.get(raw) is not None)
             try:
                 now = self._clock()
                 if signed is None:

@@ -1030,6 +1030,21 @@ def test_one_token_more_than_may_be_asked_about_at_once_is_503():
         flow.close()
 
 
+def test_garbage_keeps_nobody_out_whose_token_was_good_before():
+    guard = guard_of()
+    for index in range(MAX_EXCHANGES + 1):
+        assert decided(guard, said(exp=NOW + 3600), raw=f"good{index}") == (200, None)
+    clock.now += 60
+    names = [*(f"t{i}" for i in range(MAX_EXCHANGES)), *(f"good{i}" for i in range(MAX_EXCHANGES))]
+    flows, _ = abandoned(guard, *names)
+    assert decided(guard, raw=f"good{MAX_EXCHANGES}") == (503, "introspection_busy")
+    flows.pop().close()
+    assert decided(guard, raw="new") == (503, "introspection_busy")
+    assert decided(guard, said(exp=NOW + 3600), raw=f"good{MAX_EXCHANGES}") == (200, None)
+    for flow in flows:
+        flow.close()
+
+
 def test_the_limit_is_each_issuers_own():
     other = only_asked("https://b.test/", asking("https://b.test/i"), name="b")
     rules = [Rule("/b/**", issuers="b"), Rule("/**", issuers="people")]

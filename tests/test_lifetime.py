@@ -143,6 +143,31 @@ def test_server_sent_events_end_with_their_token():
     assert client.sent.count(END) == 1
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"x", b"y"), (b"CONTENT-TYPE", b"Text/Event-Stream")],
+        [(b"content-type", b" text/event-stream")],
+        [(b"content-type", b"text/plain"), (b"content-type", b"text/event-stream")],
+        ((b"content-type", b"text/event-stream"), (b"x", b"y")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", [list, iter], ids=["sequence", "iterator"])
+def test_server_sent_events_are_known_by_their_type_and_keep_their_headers(headers, form):
+    clock, client = Clock(), Client()
+
+    async def app(scope, receive, send):
+        await send({**EVENTS, "headers": form(headers)})
+        passing(clock)
+        await asyncio.sleep(SOON * 3)
+        with pytest.raises(OSError, match="has ended"):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    connect(app, client, websocket=False, clock=clock)
+    assert client.sent == [{**EVENTS, "headers": list(headers)}, END]
+
+
 def test_other_answers_are_sent_to_their_end():
     clock, client = Clock(), Client()
     start = {**EVENTS, "headers": [(b"x", b"y"), (b"content-type", b"text/plain")]}

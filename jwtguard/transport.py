@@ -252,6 +252,8 @@ _PRIVATE = [
     ip_network(text)
     for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
 ]
+# Where clouds have the same service among the addresses of RFC 4193: Amazon's, Google's.
+_METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/32")]
 
 
 async def _check_address(fetch: Fetch) -> None:
@@ -265,8 +267,11 @@ async def _check_address(fetch: Fetch) -> None:
         parts.hostname, parts.port or 80, type=socket.SOCK_STREAM
     )
     addresses = [ip_address(address[4][0]) for address in found]
-    if not all(any(address in network for network in _PRIVATE) for address in addresses):
-        raise FetchError(f"{fetch.url}: plain http to a public address")
+    for address in addresses:
+        if not any(address in network for network in _PRIVATE):
+            raise FetchError(f"{fetch.url}: plain http to a public address")
+        if any(address in network for network in _METADATA):
+            raise FetchError(f"{fetch.url}: plain http to the metadata service of a cloud")
 
 
 def for_threads(

@@ -317,6 +317,7 @@ def test_cookies_are_not_sent_back(encoding, make):
 # --- addresses ----------------------------------------------------------------------------------
 
 PLAIN = "plain http to a public address"
+METADATA = "plain http to the metadata service of a cloud"
 
 
 @pytest.mark.parametrize(
@@ -335,6 +336,8 @@ PLAIN = "plain http to a public address"
         ("http://[fe80::1]/", True, PLAIN),
         ("http://[::ffff:8.8.8.8]/", True, PLAIN),
         ("http://[::]/", True, PLAIN),
+        ("http://[fd00:ec2::254]/", True, METADATA),
+        ("http://[fd20:00ce:0:0:0:0:0:254]/", True, METADATA),
     ],
 )
 def test_an_address_that_may_not_be_asked_is_not_asked(url, insecure, text):

@@ -1312,3 +1312,11 @@ def test_a_stream_ends_with_its_opaque_token_though_nobody_can_be_asked():
     clock.now = NOW + 130
     with pytest.raises(errors.TokenExpired):
         run(guard.renew_flow(known), DOWN)
+
+
+def test_a_connection_does_not_outlive_exp_by_the_leeway_where_the_server_is_asked():
+    guard = guard_of()
+    known = verified(guard, said(exp=NOW + 5))
+    clock.now += 6
+    with pytest.raises(errors.TokenExpired):
+        run(guard.renew_flow(known), said(exp=NOW + 5))

@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from errno import errorcode
 from importlib.util import find_spec
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     Client = httpx2.Client | httpx2.AsyncClient
 
 INSTALL = "fetched keys and introspection need httpx2: pip install 'jwtguard-middleware[http]'"
+
+MAX_THREADS = 128  # made when they are needed
 
 
 class Transport:
@@ -98,6 +100,9 @@ class Transport:
             # What runs must not hold its source: once nobody can join it any more, it is ended.
             exchange = self._exchange(replace(fetch, flight=None))
             future = asyncio.run_coroutine_threadsafe(exchange, loop)
+            # A provider may name another address each time, such as a signed one.
+            for address in [url for url, (number, *_) in of_source.items() if number < attempt]:
+                del of_source[address]
             of_source[fetch.url] = attempt, time.monotonic(), future
             abandoned = finalize(source, future.cancel)
             abandoned.atexit = False
@@ -111,6 +116,9 @@ class Transport:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
+                # For names that are looked up, and for a `httpx2.Client`. By default there are
+                # as few as five, and nobody can end one that hangs.
+                loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, "jwtguard"))
                 threading.Thread(target=loop.run_forever, name="jwtguard", daemon=True).start()
                 self._loop = loop  # only now: nobody may wait for a loop that does not run
             return self._loop
@@ -134,7 +142,10 @@ class Transport:
 
         client = self._client
         if client is None:
-            client = self._client = httpx2.AsyncClient(timeout=None)
+            # No limit: exchanges are few by themselves, and those of a provider that hangs must not
+            # keep the others' waiting. (At most 32 are an issuer's that is introspected.)
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+            client = self._client = httpx2.AsyncClient(timeout=None, limits=limits)
         if isinstance(client, httpx2.Client):
             return await asyncio.to_thread(_ask_in_thread, client, fetch)
         try:
@@ -241,6 +252,8 @@ _PRIVATE = [
     ip_network(text)
     for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
 ]
+# Where clouds have the same service among the addresses of RFC 4193: Amazon's, Google's.
+_METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/32")]
 
 
 async def _check_address(fetch: Fetch) -> None:
@@ -254,8 +267,11 @@ async def _check_address(fetch: Fetch) -> None:
         parts.hostname, parts.port or 80, type=socket.SOCK_STREAM
     )
     addresses = [ip_address(address[4][0]) for address in found]
-    if not all(any(address in network for network in _PRIVATE) for address in addresses):
-        raise FetchError(f"{fetch.url}: plain http to a public address")
+    for address in addresses:
+        if not any(address in network for network in _PRIVATE):
+            raise FetchError(f"{fetch.url}: plain http to a public address")
+        if any(address in network for network in _METADATA):
+            raise FetchError(f"{fetch.url}: plain http to the metadata service of a cloud")
 
 
 def for_threads(

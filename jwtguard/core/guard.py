@@ -14,7 +14,6 @@ for makes it return a flow.
 """
 
 import logging
-import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
 from .candidates import Candidates
+from .claims import check_types
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -217,15 +217,21 @@ class Guard:
     def renew_flow(self, token: VerifiedToken) -> Flow[float]:
         """For how many seconds more a token that was good may be taken to be.
 
-        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, it is
-        good until its own end.
+        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, or a
+        function or source of the user's breaks, it is good until its own end.
         """
         known = token._verified
         candidates = self._setup.candidates([known.issued_by.name])
         try:
             until = (yield from self._known(known.raw, candidates)).valid_until
-        except Unavailable:
-            until = known.claims.get("exp", math.inf) + known.issued_by.leeway
+        except InvalidToken:
+            raise
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                _unexpected(error)
+            # Its own end takes no key: exp, and max_age where that is set.
+            times = check_types(known.claims)
+            _, until = known.issued_by.check_claims(known.claims, times, self._clock())
         left: float = until - self._clock()
         if left <= 0:
             raise TokenExpired("exp", found=known.claims.get("exp"))

@@ -1,9 +1,10 @@
 """Token introspection (RFC 7662): asking the authorization server what a token is.
 
-For tokens that are no JWTs, or for an issuer that wants to be asked about every token. One token
-is one exchange at a time, whoever waits for it, and at most 32 tokens of an issuer are asked about
-at once. What was found is kept no longer than ``ttl`` and the token's own ``exp`` (by the verifier,
-in the cache of verified tokens); that a token is no good, for ``negative_ttl``.
+For tokens that are no JWTs, or for an issuer that wants to be asked about every token. One token is
+one exchange at a time, whoever waits for it, and at most 32 tokens of an issuer are asked about at
+once; 32 more where they were good before, so that nobody's garbage keeps them out. What was found
+is kept no longer than ``ttl`` and the token's own ``exp`` (by the verifier, in the cache of
+verified tokens); that a token is no good, for ``negative_ttl``.
 """
 
 import copy
@@ -132,8 +133,10 @@ class Introspection:
 
     # --- asking ---
 
-    def ask(self, raw: str) -> Flow[tuple[Claims, bool]]:
+    def ask(self, raw: str, *, was_good: bool = False) -> Flow[tuple[Claims, bool]]:
         """What the server says of an active token, and whether that is worth its memory.
+
+        *was_good*: it said so of this one before.
 
         Raises TokenInactive, or whatever `refuse` was told of this token before;
         IntrospectionUnavailable (503) where there is no answer to go by.
@@ -143,7 +146,7 @@ class Introspection:
         if not is_token68(raw):
             raise MalformedToken(hint="characters outside token68")
         self._check_refused(raw)
-        asking = self._join(raw)
+        asking = self._join(raw, 2 * MAX_EXCHANGES if was_good else MAX_EXCHANGES)
         waiter = object()
         asking.waiting.add(waiter)
         try:
@@ -184,12 +187,12 @@ class Introspection:
         if error is not None and self._clock() < until:
             raise copy.copy(error)  # a traceback and a refusal of its own
 
-    def _join(self, raw: str) -> "_Asking":
+    def _join(self, raw: str, limit: int) -> "_Asking":
         self._forget_abandoned()
         asking = self._asking.get(raw)
         if asking is None:
-            if len(self._asking) >= MAX_EXCHANGES:
-                hint = f"{MAX_EXCHANGES} tokens are being asked about"
+            if len(self._asking) >= limit:
+                hint = f"{len(self._asking)} tokens are being asked about"
                 raise IntrospectionUnavailable("introspection_busy", retry_after=1, hint=hint)
             asking = self._asking.setdefault(raw, _Asking(self._clock()))
         return asking

@@ -39,6 +39,7 @@ log = logging.getLogger("jwtguard.keys")
 
 MAX_ABSENT_KIDS = 1024
 ABSENT_FOR = 2  # times the cooldown, and no longer than the set that lacks it is fresh
+MAX_ADDRESS = 2048  # characters; it stands in every log line about its keys
 MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
 MAX_BACKOFF_WITHOUT_KEYS = 4
@@ -413,6 +414,8 @@ def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecur
     address = document.get(name)
     if not isinstance(address, str) or any(address_problems(name, address, insecure)):
         raise FetchError(f"{url} names no usable {name}")
+    if len(address) > MAX_ADDRESS:
+        raise FetchError(f"{url} names a {name} of over {MAX_ADDRESS} characters")
     return address
 
 

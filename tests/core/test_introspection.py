@@ -623,6 +623,17 @@ def test_an_answer_may_name_what_the_token_does_not():
     assert verified(always(), said(sub="bob"), raw=token(sub=...)).subject == "bob"
 
 
+@pytest.mark.parametrize("any_iss", [False, True])
+def test_an_answer_about_a_nameless_issuers_jwt_may_not_name_another_issuer(any_iss):
+    people = Issuer(
+        ISSUER, name="people", audience=AUDIENCE, algorithms=["HS256"], keys=Secret("p" * 32)
+    )
+    asked = issuer(None, asking(when="always"), name="any", any_iss=any_iss)
+    guard = guard_of(people, asked)
+    assert decided(guard, said(), raw=token(iss=...)) == (401, "unknown_issuer")
+    assert decided(guard, said(iss=...), raw=token(iss=..., jti="2")) == (200, None)
+
+
 def test_no_answer_about_a_good_jwt_is_503():
     assert decided(always(), DOWN, raw=token()) == (503, "introspection_unavailable")
 
@@ -1019,6 +1030,21 @@ def test_one_token_more_than_may_be_asked_about_at_once_is_503():
         flow.close()
 
 
+def test_garbage_keeps_nobody_out_whose_token_was_good_before():
+    guard = guard_of()
+    for index in range(MAX_EXCHANGES + 1):
+        assert decided(guard, said(exp=NOW + 3600), raw=f"good{index}") == (200, None)
+    clock.now += 60
+    names = [*(f"t{i}" for i in range(MAX_EXCHANGES)), *(f"good{i}" for i in range(MAX_EXCHANGES))]
+    flows, _ = abandoned(guard, *names)
+    assert decided(guard, raw=f"good{MAX_EXCHANGES}") == (503, "introspection_busy")
+    flows.pop().close()
+    assert decided(guard, raw="new") == (503, "introspection_busy")
+    assert decided(guard, said(exp=NOW + 3600), raw=f"good{MAX_EXCHANGES}") == (200, None)
+    for flow in flows:
+        flow.close()
+
+
 def test_the_limit_is_each_issuers_own():
     other = only_asked("https://b.test/", asking("https://b.test/i"), name="b")
     rules = [Rule("/b/**", issuers="b"), Rule("/**", issuers="people")]
@@ -1306,3 +1332,11 @@ def test_without_a_ttl_every_request_asks():
     guard = guard_of(issuer(introspection=asking(ttl=0, negative_ttl=0)))
     assert decided(guard, said()) == decided(guard, said()) == (200, None)
     assert decided(guard, INACTIVE) == decided(guard, INACTIVE)
+
+
+def test_a_connection_does_not_outlive_exp_by_the_leeway_where_the_server_is_asked():
+    guard = guard_of()
+    known = verified(guard, said(exp=NOW + 5))
+    clock.now += 6
+    with pytest.raises(errors.TokenExpired):
+        run(guard.renew_flow(known), said(exp=NOW + 5))

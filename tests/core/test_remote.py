@@ -974,6 +974,7 @@ def test_an_entity_tag_does_not_go_with_the_keys_to_another_address():
         document(jwks_uri="http://issuer.test/jwks"),
         document(jwks_uri="file:///etc/passwd"),
         document(jwks_uri="/jwks"),
+        document(jwks_uri=f"{URL}/{'a' * 2048}"),
         document(jwks_uri="//issuer.test/jwks"),
         document(jwks_uri="https:///jwks"),
         document(jwks_uri="https://user@issuer.test/jwks"),

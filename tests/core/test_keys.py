@@ -17,7 +17,6 @@ from jwtguard.core.keyloader import (
     as_source,
     parse_jwk_set,
 )
-from jwtguard.core.keys import parse_jwk_set
 from jwtguard.core.verifier import verify_jws
 from jwtguard.testing import private_key, public_jwk, sign
 

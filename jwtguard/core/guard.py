@@ -157,16 +157,24 @@ class Guard:
         rules = self.policy.rules
         opened = [b.rule.text for b in rules if b.access == "public"]
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
+        for said in self.switches:
+            log.warning("%s", said)
+        for where, what in self.warnings:
+            log.warning("%s: %s", where, what)
+
+    @property
+    def switches(self) -> list[str]:
+        """What was made less safe, by a switch that says so."""
+        said = []
         for issuer in self.issuers:
             for source in issuer.given_sources:
                 if getattr(source, "insecure", False):
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
-                    log.warning("%s is set for issuer %s", switch, issuer.name)
+                    said.append(f"{switch} is set for issuer {issuer.name}")
             if issuer.introspection is not None and issuer.introspection.insecure:
-                log.warning("insecure_http is set for the introspection of %s", issuer.name)
-        for where, what in self.warnings:
-            log.warning("%s: %s", where, what)
+                said.append(f"insecure_http is set for the introspection of {issuer.name}")
+        return said
 
     # --- verify ---
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from .core import keyloader, keys, remote
+from .core.discovery import TENANT
 from .core.errors import FetchError, Problem
 from .core.keys import KeySet, Loaded
-from .core.remote import TENANT, RemoteWords
+from .core.remote import RemoteWords
 from .lastknown import LastKnown, Origin
 
 log = logging.getLogger("jwtguard.keys")

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 from .claims import Claims
 from .client_auth import ClientAuthentication
+from .discovery import TENANT, address_problems, discovered, discovery_address
 from .errors import (
     FetchError,
     IntrospectionUnavailable,
@@ -30,7 +31,6 @@ from .grammar import is_token68
 from .jose import MAX_TOKEN, json_object
 from .model import Clock, Fetch, Fetched, Flow
 from .refused import MAX_VALUE
-from .remote import TENANT, address_problems, discovered, discovery_address
 from .wording import one_of
 
 log = logging.getLogger("jwtguard.introspection")

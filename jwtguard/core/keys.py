@@ -22,7 +22,7 @@ from .jose import MAX_KID, base64url_decode
 MAX_CANDIDATES = 8
 """How many keys are tried for a token that names none (RFC 7515 section 4.1.4 leaves it open)."""
 
-MAX_KEYS = 5000
+MAX_KEYS = 10_000
 MAX_RSA_EXPONENT = 2**64
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 

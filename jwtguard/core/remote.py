@@ -25,28 +25,21 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypedDict, Unpack
-from urllib.parse import urlsplit
 
-from .claims import Claims
+from .discovery import TENANT, address_problems, discovered, discovery_address, document_of
 from .errors import FetchError, KeysUnavailable, Problem
 from .freshness import freshness
-from .jose import json_object
 from .keys import KeySet, parse_jwk_set
 from .model import Clock, Fetch, Fetched, Flow
-from .refused import escaped
 
 log = logging.getLogger("jwtguard.keys")
 
 MAX_ABSENT_KIDS = 1024
 ABSENT_FOR = 2  # times the cooldown, and no longer than the set that lacks it is fresh
-MAX_ADDRESS = 2048  # characters; it stands in every log line about its keys
 MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
 MAX_BACKOFF_WITHOUT_KEYS = 4
 REFRESH_AHEAD = 0.75  # of the time that a set is fresh
-
-TENANT = "{tenant}"
-"""What stands for a tenant's name in the issuer and addresses of a template."""
 
 _NO_KEYS = KeySet()
 
@@ -244,7 +237,7 @@ class RemoteKeys:
         if answer.status == 304 and snapshot is not None and "If-None-Match" in headers:
             self._succeeded(snapshot.keys, validator, answer, attempt)
             return
-        keys = _usable(url, _document(url, answer))
+        keys = _usable(url, document_of(url, answer))
         etag = answer.headers.get("etag", "")
         validator = (url, etag) if _entity_tag(etag) else None
         if attempt == self._attempt:
@@ -393,51 +386,6 @@ class Discovery(RemoteKeys):
         yield from self._ask_for_set(jwks_uri, attempt)
 
 
-def discovery_address(issuer: str) -> str:
-    """Where an issuer's discovery document is (OpenID Connect Discovery 1.0 section 4)."""
-    return issuer.rstrip("/") + "/.well-known/openid-configuration"
-
-
-def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecure: bool) -> str:
-    """The address that a discovery document gives under *name*.
-
-    Raises FetchError.
-    """
-    document = _document(url, answer)
-    said = document.get("issuer")
-    if said != issuer:
-        slash = isinstance(said, str) and said.rstrip("/") == str(issuer).rstrip("/")
-        raise FetchError(
-            f"{url} is the document of another issuer: it says {escaped(said)}, configured is "
-            f"{issuer}{'; they differ by a trailing slash' if slash else ''}"
-        )
-    address = document.get(name)
-    if not isinstance(address, str) or any(address_problems(name, address, insecure)):
-        raise FetchError(f"{url} names no usable {name}")
-    if len(address) > MAX_ADDRESS:
-        raise FetchError(f"{url} names a {name} of over {MAX_ADDRESS} characters")
-    return address
-
-
-_MAY_BE_ZERO = ("cooldown", "min_fresh", "max_fresh", "max_stale")
-_NUMBERS = (*_MAY_BE_ZERO, "timeout", "max_bytes")
-
-
-def _is_amount(value: object, *, zero: bool) -> bool:
-    if type(value) not in (int, float) or not value < math.inf:  # type: ignore[operator]
-        return False
-    return value >= 0 if zero else value > 0  # type: ignore[operator]
-
-
-def _document(url: str, answer: Fetched) -> Claims:
-    if answer.status != 200:
-        raise FetchError(f"{url} answered {answer.status}")
-    try:
-        return json_object(answer.body)
-    except ValueError:
-        raise FetchError(f"{url} answered no JSON object") from None
-
-
 def _usable(url: str, document: object) -> KeySet:
     """The usable keys of a set; what is left out is logged. Raises ValueError or FetchError."""
     keys, notes = parse_jwk_set(document, symmetric=False)
@@ -450,29 +398,14 @@ def _usable(url: str, document: object) -> KeySet:
     return keys
 
 
-def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[Problem]:
-    """What is wrong with an address that is to be fetched."""
-    if not isinstance(url, str):
-        yield where, f"is an https address; found {url!r}"
-        return
-    try:
-        parts = urlsplit(url)
-        usable = parts.hostname and parts.port != 0 and parts.username is None
-    except ValueError:
-        usable = None
-        parts = urlsplit("")
-    if "@" in parts.netloc:
-        yield where, "holds a user name or password, which would stand in logs; remove it"
-    elif not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
-        yield where, f"is an https address; found {url!r}"
-    elif parts.scheme == "http" and not insecure_http:
-        yield (
-            where,
-            f"{url!r} is not https; insecure_http allows http to private addresses (in a file it "
-            "stands in [issuer.remote] or [issuer.introspection])",
-        )
-    elif parts.scheme not in ("https", "http"):
-        yield where, f"is an https address; found {url!r}"
+_MAY_BE_ZERO = ("cooldown", "min_fresh", "max_fresh", "max_stale")
+_NUMBERS = (*_MAY_BE_ZERO, "timeout", "max_bytes")
+
+
+def _is_amount(value: object, *, zero: bool) -> bool:
+    if type(value) not in (int, float) or not value < math.inf:  # type: ignore[operator]
+        return False
+    return value >= 0 if zero else value > 0  # type: ignore[operator]
 
 
 # RFC 9110 section 8.8.3, without obs-text, which not every client can send back.

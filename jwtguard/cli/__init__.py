@@ -10,7 +10,7 @@ from typing import NoReturn
 from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
 
-from . import checking, explaining, keys, listing, tokens
+from . import checking, explaining, keys, listing, routing, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
@@ -121,6 +121,17 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("target", metavar="TARGET", help=TARGET)
     listed.add_argument("--json", action="store_true", help="the same as JSON")
     listed.set_defaults(run=listing.run)
+
+    routes = command("routes", "List the routes of an app, the rule of each, and what is open.")
+    routes.add_argument("target", metavar="TARGET", help=TARGET)
+    routes.add_argument(
+        "--app",
+        metavar="module:app",
+        required=True,
+        help="what the server runs; module:make_app() calls a function",
+    )
+    routes.add_argument("--json", action="store_true", help="the same as JSON")
+    routes.set_defaults(run=routing.run)
 
     keygen = command("keygen", "Make a key: a pair in PEM, or a base64url secret for HS*.")
     keygen.add_argument(

@@ -9,7 +9,7 @@ from .patterns import split
 from .route import Found, Mount, Route
 from .said import by_method, passed_by, said_of
 
-_JUDGED = "not a path() of plain text, so each request is judged as it comes"
+_JUDGED = "judged per request: a regular expression, or a path of its own for each language"
 
 # What this module makes of all notations, for `split`: a kind and a name between U+0000.
 _parameters = re.compile("\0(?P<kind>[a-z]+):(?P<name>[^\0]*)\0")
@@ -91,7 +91,8 @@ def _of_regex(regex: str, is_endpoint: bool) -> str:
     while at < len(text):
         match = _token.match(text, at)
         if match is None:
-            return _up_to_slash(tokens[:-1])  # what stands here may make the one before optional
+            is_quantifier = text[at] in "?*+{"  # what stands before it may not be there
+            return _up_to_slash(tokens[:-1] if is_quantifier else tokens)
         literal = match["literal"] or match["escaped"]
         tokens.append(literal or f"\0segment:{match['name'] or ''}\0")
         at = match.end()

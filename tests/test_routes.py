@@ -389,14 +389,16 @@ def test_a_litestar_app(listed):
     @litestar.asgi("/files", is_mount=True, copy_scope=True)
     async def files(scope: types.Scope, receive: types.Receive, send: types.Send) -> None: ...
 
-    code, report = listed(litestar.Litestar([of, files], openapi_config=None))
+    code, report = listed(litestar.Litestar([of, files], openapi_config=None, logging_config=None))
     assert short(report) == {
         ("any", "/files/**"): ("protected", "closing:/**"),
         ("GET", "/u/{id:int}/{rest:path}"): ("protected", "closing:/**"),
     }
     assert (code, report["guarded"]) == (0, False)
     doors = litestar.middleware.DefineMiddleware(asgi.GuardMiddleware, guard=GUARD)
-    _, report = listed(litestar.Litestar([of], openapi_config=None, middleware=[doors]))
+    _, report = listed(
+        litestar.Litestar([of], openapi_config=None, logging_config=None, middleware=[doors])
+    )
     assert report["guarded"] is True
 
 

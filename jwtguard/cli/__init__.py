@@ -10,7 +10,7 @@ from typing import NoReturn
 from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
 
-from . import checking, explaining, keys, listing, routing, tokens
+from . import checking, developing, explaining, keys, listing, routing, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         if words[:1] == ["demo"]:  # it reads its own words
             code = importlib.import_module("jwtguard.demo").main(words[1:])
         else:
-            given = _parser().parse_args(words)
+            ours, command = _until_dashes(words)
+            given = _parser().parse_args(ours, argparse.Namespace(words=command))
             _log.addHandler(_SILENCE)  # what the library would log is said by the commands
             code = given.run(given)
     except SystemExit as stop:  # argparse, after --help and --version
@@ -46,6 +47,14 @@ def main(argv: list[str] | None = None) -> int:
         complain(f"jwtguard: {error}")
         return 2
     return code
+
+
+def _until_dashes(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of ``dev``, and behind ``--`` those of its command."""
+    if words[:1] != ["dev"] or "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,6 +155,11 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="PREFIX", help="write PREFIX.key (mode 0600) and PREFIX.pub"
     )
     keygen.set_defaults(run=keys.keygen)
+
+    dev = command("dev", "Run a command with a development issuer in place of the real ones.")
+    dev.usage = "jwtguard dev [-h] FILE -- CMD ..."
+    dev.add_argument("file", metavar="FILE", help="a TOML file; behind -- stands the command")
+    dev.set_defaults(run=developing.run)
 
     command("demo", "Show a guarded app, as WSGI and as ASGI.")
     return parser

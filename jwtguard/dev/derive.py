@@ -12,7 +12,7 @@ from jwtguard.config import FETCHED, KEY_SOURCES
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.wording import as_list
 
-from .keys import JWKS_FILE, HMAC_FILE, key_id, write
+from .keys import HMAC_FILE, JWKS_FILE, key_id, write
 
 _KEYS = frozenset({*FETCHED, *KEY_SOURCES, "remote"})
 

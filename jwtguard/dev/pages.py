@@ -81,10 +81,11 @@ class Pages:
 
     def _discovery(self, host: str, prefix: str) -> Response:
         """OpenID Connect Discovery 1.0 section 3; there is no authorization endpoint here."""
-        number = prefix.removeprefix("/")
-        if number and not (number.isdecimal() and int(number) < len(self.issuer.issuers)):
+        issuers = self.issuer.issuers
+        places = {"": issuers[0]} | {f"/{number}": one for number, one in enumerate(issuers)}
+        issuer = places.get(prefix)
+        if issuer is None:
             return Response("There is no such issuer.\n", 404)
-        issuer = self.issuer.issuers[int(number or 0)]
         iss = next(iter(issuer.spellings), issuer.issuer)
         return _json(
             {

@@ -48,9 +48,9 @@ class GuardMiddleware:
         refuse_own_prefix(app)
         self.app = app
         self.guard = guard
-        self._exchanges = for_loops(guard, client, fetch)
+        self.exchanges = for_loops(guard, client, fetch)
         self._watch = (
-            None if expiry_grace is None else lifetime.Watch(guard, self._exchanges, expiry_grace)
+            None if expiry_grace is None else lifetime.Watch(guard, self.exchanges, expiry_grace)
         )
         # Servers ask whether `app.__call__` is a coroutine function, and then call the class's:
         # that one is not, so that it can say at once that a WSGI server is calling.
@@ -72,11 +72,11 @@ class GuardMiddleware:
         guard = self.guard
         decision = decide(scope, guard)
         if not isinstance(decision, (Allow, Deny)):
-            decision = await drive.arun(decision, *self._exchanges)
+            decision = await drive.arun(decision, *self.exchanges)
         if isinstance(decision, Deny):
             if kind == "http":
-                return await _respond(decision, send, "http.response")
-            return await _refuse_handshake(decision, scope, receive, send)
+                return await respond(decision, send, "http.response")
+            return await refuse_handshake(decision, scope, receive, send)
         if guard.response_headers:
             send = _completing(send, guard.response_headers)
         if decision.subprotocol is not None:
@@ -84,8 +84,18 @@ class GuardMiddleware:
         seen = published(scope, decision, guard)
         if decision.token is None or self._watch is None:
             return await self.app(seen, receive, send)
-        run = lifetime.http if kind == "http" else lifetime.websocket
-        return await run(self.app, seen, receive, send, self._watch, decision.token)
+        if kind == "websocket":
+            return await lifetime.websocket(
+                self.app, seen, receive, send, self._watch, decision.token
+            )
+        stream = lifetime.EventStream(self._watch, decision.token, send)
+        try:
+            return await self.app(seen, receive, stream.send)
+        except lifetime.ConnectionEnded:
+            return None  # the app has nothing more to say to anybody
+        finally:
+            if stream.connection is not None:
+                stream.connection.forget()
 
 
 def decide(
@@ -227,6 +237,7 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope = {key: value for key, value in given.items() if not key.startswith("jwt_")}
     scope["jwtguard.token"] = token
     scope["jwtguard.guard"] = guard
+    scope["jwtguard.target"] = _place(given)
     if token is None:
         scope["jwtguard.claims"] = {}
     else:
@@ -244,17 +255,31 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     return scope
 
 
-async def _respond(deny: Deny, send: Send, kind: str) -> None:
+def is_published(scope: Scope, guard: Guard) -> bool:
+    """Whether *guard* has judged this very request further out, so that it need not again.
+
+    It could not, where it took the credentials out. What was mounted, rewritten or given another
+    method in between is another request.
+    """
+    return scope.get("jwtguard.guard") is guard and scope.get("jwtguard.target") == _place(scope)
+
+
+def _place(scope: Scope) -> tuple[str, str | None, str | None, str]:
+    return scope["type"], scope.get("method"), scope.get("root_path"), scope["path"]
+
+
+async def respond(deny: Deny, send: Send, kind: str) -> None:
+    """Send a refusal by messages of *kind*, such as ``http.response``."""
     await send({"type": f"{kind}.start", "status": deny.status, "headers": _raw(deny.headers)})
     await send({"type": f"{kind}.body", "body": deny.body})
 
 
-async def _refuse_handshake(deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse_handshake(deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
     """The refusal itself where the server can send one, else close before accept."""
     if (await receive())["type"] != "websocket.connect":
         return
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        await _respond(deny, send, "websocket.http.response")
+        await respond(deny, send, "websocket.http.response")
     else:
         # RFC 6455 section 7.4.1: 1008, policy violation. Servers make a 403 of it.
         await send({"type": "websocket.close", "code": 1008, "reason": ""})

@@ -50,7 +50,7 @@ def refuse_own_prefix(app: object) -> None:
 
     It would do so after the guard has judged the path: another one than the app routes.
     """
-    for inner in _apps(app):
+    for inner in apps_inside(app):
         prefix: object = getattr(inner, "root_path", None)
         if isinstance(prefix, str) and prefix:
             raise ConfigurationError(
@@ -59,7 +59,9 @@ def refuse_own_prefix(app: object) -> None:
                 "server's own --root-path"
             )
     django = sys.modules.get("django.core.handlers.asgi")
-    if django is not None and any(isinstance(inner, django.ASGIHandler) for inner in _apps(app)):
+    if django is not None and any(
+        isinstance(inner, django.ASGIHandler) for inner in apps_inside(app)
+    ):
         settings = sys.modules["django.conf"].settings
         if settings.configured and settings.FORCE_SCRIPT_NAME:
             raise ConfigurationError(
@@ -68,17 +70,18 @@ def refuse_own_prefix(app: object) -> None:
             )
 
 
-def _apps(app: object) -> Iterator[object]:
-    """The app, what it wraps (``app``) and what it mounts (``routes``), each once."""
+def apps_inside(*apps: object) -> Iterator[object]:
+    """The apps, what they wrap (``app``) and what they mount or include, each once."""
     seen: set[int] = set()
-    waiting = [app]
+    waiting = list(apps)
     while waiting and len(seen) < MAX_APPS:
         inner = waiting.pop()
         if inner is None or id(inner) in seen:
             continue
         seen.add(id(inner))
         yield inner
-        waiting.append(getattr(inner, "app", None))
+        # FastAPI keeps what it includes under the second name.
+        waiting += [getattr(inner, name, None) for name in ("app", "original_router")]
         routes: object = getattr(inner, "routes", None)
         if isinstance(routes, list):
             waiting += routes

@@ -122,41 +122,33 @@ async def websocket(
         connection.forget()
 
 
-async def http(
-    app: App,
-    scope: MutableMapping[str, Any],
-    receive: Receive,
-    send: Send,
-    watch: Watch,
-    token: VerifiedToken,
-) -> None:
-    """Run *app* for a request; if it answers with server-sent events, they end with *token*.
+class EventStream:
+    """The answer to a request: if it turns out to be server-sent events, they end with *token*.
 
     What the app receives then is the server's to say: a disconnect, once the answer is complete.
     """
-    events: _Connection | None = None
 
-    async def until_over(message: Message) -> None:
-        nonlocal events
-        if events is not None:
-            return await events.send(message)
+    __slots__ = ("_send", "_token", "_watch", "connection")
+
+    def __init__(self, watch: Watch, token: VerifiedToken, send: Send) -> None:
+        self._watch = watch
+        self._token = token
+        self._send = send
+        self.connection: _Connection | None = None
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """What the app sends. A plain function: this is on the way of every answer."""
+        if self.connection is not None:
+            return self.connection.send(message)
         if message["type"] == "http.response.start" and _begins_events(message):
             end = {"type": "http.response.body", "body": b"", "more_body": False}
-            events = _Connection(watch, token, send, end)
-        return await send(message)
-
-    try:
-        await app(scope, receive, until_over)
-    except ConnectionEnded:
-        pass
-    finally:
-        if events is not None:
-            events.forget()
+            self.connection = _Connection(self._watch, self._token, self._send, end)
+        return self._send(message)
 
 
 def _begins_events(message: Message) -> bool:
     for name, value in message.get("headers", ()):
-        if name == b"content-type" or name.lower() == b"content-type":
+        if len(name) == 12 and name.lower() == b"content-type":
             found: bool = value[:17].lower() == b"text/event-stream"
             return found
     return False

@@ -19,12 +19,13 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from errno import errorcode
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from . import drive
 from .core.errors import ConfigurationError, FetchError
@@ -94,8 +95,13 @@ class Transport:
                 # An outcome that nobody stayed for, as all were cancelled, must not come up later.
                 if not future.done() or time.monotonic() < begun + 2 * fetch.timeout:
                     return future
-            future = asyncio.run_coroutine_threadsafe(self._exchange(fetch), loop)
+            # What runs must not hold its source: once nobody can join it any more, it is ended.
+            exchange = self._exchange(replace(fetch, flight=None))
+            future = asyncio.run_coroutine_threadsafe(exchange, loop)
             of_source[fetch.url] = attempt, time.monotonic(), future
+            abandoned = finalize(source, future.cancel)
+            abandoned.atexit = False
+            future.add_done_callback(lambda _: abandoned.detach())
             return future
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
@@ -296,12 +302,15 @@ class Shared:
     """The shared transport, made when somebody needs it."""
 
     def fetch(self, fetch: Fetch) -> Fetched:
+        """As `Transport.fetch`."""
         return shared().fetch(fetch)
 
     async def afetch(self, fetch: Fetch) -> Fetched:
+        """As `Transport.afetch`."""
         return await shared().afetch(fetch)
 
     def background(self, flow: Flow[None]) -> None:
+        """As `Transport.background`."""
         shared().background(flow)
 
 

@@ -164,6 +164,7 @@ def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
             del environ[key]
     environ["jwtguard.token"] = token
     environ["jwtguard.guard"] = guard
+    environ["jwtguard.target"] = _place(environ)
     pop("REMOTE_USER", None)
     if token is None:
         environ["jwtguard.claims"] = {}
@@ -181,6 +182,20 @@ def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
         environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:
         _replace_query(environ, allow.query)
+
+
+def is_published(environ: "WSGIEnvironment", guard: Guard) -> bool:
+    """Whether *guard* has judged this very request further out, so that it need not again.
+
+    It could not, where it took the credentials out. What was mounted, rewritten or given another
+    method in between is another request.
+    """
+    by, place = environ.get("jwtguard.guard"), environ.get("jwtguard.target")
+    return by is guard and place == _place(environ)
+
+
+def _place(environ: "WSGIEnvironment") -> tuple[str, str | None, str | None]:
+    return environ["REQUEST_METHOD"], environ.get("SCRIPT_NAME"), environ.get("PATH_INFO")
 
 
 def _replace_query(environ: "WSGIEnvironment", query: str) -> None:

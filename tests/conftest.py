@@ -6,6 +6,10 @@ from typing import Any
 PREFIX = "vectors: "
 
 
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption("--door", metavar="MODULE:NAME", help="for tests/test_own_door.py")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed", "xfailed"):

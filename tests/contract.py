@@ -9,13 +9,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import jwt
 
-from jwtguard import FromCookie, FromHeader, FromQuery, Guard, Issuer, Rule, Secret
+from jwtguard import (
+    FromCookie,
+    FromHeader,
+    FromQuery,
+    Guard,
+    Introspection,
+    Issuer,
+    Rule,
+    Secret,
+    errors,
+)
+from jwtguard.core import Fetch, Fetched
 from jwtguard.testing import FakeIssuer, sign
 
-from .doors import Ask, Pairs
+from .doors import Ask, FetchSync, Pairs
 
 SITE = "https://api.test"
 PAGE = "https://app.example.com"  # another origin, listed where a case says so
@@ -127,6 +139,7 @@ class Case:
 
     rules: Sequence[Rule] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    fetch: FetchSync | None = None  # how exchanges are made, where there are any
 
     refused: Refusal | None = None
     redirect: tuple[int, str] | None = None
@@ -2003,6 +2016,125 @@ ANSWERS = [
     ),
 ]
 
+# --- introspection (RFC 7662) -------------------------------------------------------------------
+
+_ACTIVE = {"active": True, "sub": "alice", "aud": idp.audience, "exp": int(time.time()) + 600}
+_ANSWERS: dict[str, Any] = {
+    "opaque-good": _ACTIVE | {"scope": "read write"},
+    "opaque/good+~==": _ACTIVE,
+    "opaque-dead": {"active": False},
+    "opaque-one": _ACTIVE | {"active": 1},
+    "opaque-text": _ACTIVE | {"active": "true"},
+    "opaque-null": _ACTIVE | {"active": None},
+    "opaque-expired": _ACTIVE | {"exp": 1},
+    "opaque-other": _ACTIVE | {"aud": "https://other.test"},
+    "opaque-forever": {"active": True, "sub": "alice", "aud": idp.audience},
+    "opaque-bound": _ACTIVE | {"cnf": {"jkt": "x"}},
+    "opaque-silent": {},
+    TOKEN: {"active": True, "scope": "read"},
+}
+
+
+def _introspect(wish: Fetch) -> Fetched:
+    assert wish.method == "POST"
+    [raw] = parse_qs((wish.body or b"").decode())["token"]
+    if raw == "opaque-refused":
+        return Fetched(401, {}, b'{"error": "invalid_client"}')
+    if raw not in _ANSWERS:
+        raise errors.FetchError("down")
+    return Fetched(200, {}, json.dumps(_ANSWERS[raw]).encode())
+
+
+def _asking(when: str = "opaque", **words: Any) -> dict[str, Any]:
+    """Settings with an issuer that is introspected."""
+    introspection = Introspection(
+        "https://issuer.test/introspect", client_id="service", client_secret="x", when=when
+    )
+    return {"issuers": [idp.trusted(name="people", introspection=introspection, **words)]}
+
+
+def _introspected(name: str, raw: str, refused: Refusal | None = None, **words: Any) -> Case:
+    words = {
+        "headers": bearer(f"Bearer {raw}"),
+        "settings": _asking(),
+        "fetch": _introspect,
+        "refused": refused,
+    } | words
+    return Case(name=name, **words)
+
+
+_COOKIE_TOO = {"access": "optional", "credentials": ["bearer", FromCookie("c")]}
+
+INTROSPECTION = [
+    _introspected("an active opaque token is good", "opaque-good", sub="alice"),
+    _introspected(
+        "its scope counts", "opaque-good", rules=[Rule("/**", scopes=["read", "write"])]
+    ),
+    _introspected(
+        "a scope that it lacks is missed",
+        "opaque-good",
+        lacks_scope("admin"),
+        rules=[Rule("/**", scopes="admin")],
+    ),
+    _introspected("every character of token68 is asked about", "opaque/good+~==", sub="alice"),
+    _introspected(
+        "what is published is what the answer says",
+        "opaque-good",
+        settings=_asking() | {"forward": {"X-Id": "sub", "X-Iss": "iss", "X-Active": "active"}},
+        headers_seen={"X-Id": "alice", "X-Iss": idp.issuer, "X-Active": "true"},
+    ),
+    *(
+        _introspected(f"{what} is refused", f"opaque-{raw}", INVALID_TOKEN, reason=reason)
+        for what, raw, reason in [
+            ("an inactive token", "dead", "token_inactive"),
+            ("active=1", "one", "token_inactive"),
+            ('active="true"', "text", "token_inactive"),
+            ("active=null", "null", "token_inactive"),
+            ("an opaque token for somebody else", "other", "audience_mismatch"),
+            ("an opaque token without exp", "forever", "claim_missing"),
+            ("an opaque token that is bound to a key", "bound", "sender_constrained"),
+        ]
+    ),
+    _introspected("an opaque token that has expired", "opaque-expired", EXPIRED_TOKEN),
+    *(
+        _introspected(f"{what} is 503", raw, UNAVAILABLE, reason="introspection_unavailable")
+        for what, raw in [
+            ("an endpoint that is down", "opaque-down"),
+            ("an endpoint that refuses us", "opaque-refused"),
+            ("an answer that does not say active", "opaque-silent"),
+        ]
+    ),
+    _introspected("a JWT is not asked about", TOKEN, sub="alice"),
+    _introspected("a forged JWT is never asked about", FORGED[7:], INVALID_TOKEN,
+                  reason="bad_signature"),
+    _introspected("an expired JWT is never asked about", EXPIRED[7:], EXPIRED_TOKEN),
+    _introspected("two dots are never asked about", "a.b.c", INVALID_TOKEN,
+                  reason="malformed_token"),
+    _introspected("four dots are never asked about", "a.b.c.d.e", INVALID_TOKEN,
+                  reason="malformed_token"),
+    _introspected("what is no token68 is never asked about", "a,b", BAD_REQUEST),
+    _introspected("an opaque token where nobody is asked", "opaque-good", INVALID_TOKEN,
+                  settings={}, reason="malformed_token"),
+    _introspected("always: a good JWT is asked about", TOKEN, settings=_asking("always"),
+                  rules=[Rule("/**", scopes="read")], sub="alice"),
+    _introspected("always: a good JWT that could not be asked about", idp.token("bob"),
+                  UNAVAILABLE, settings=_asking("always")),
+    _introspected("always: a forged JWT is not asked about", FORGED[7:], INVALID_TOKEN,
+                  settings=_asking("always"), reason="bad_signature"),
+    _introspected("an issuer without keys takes no JWT", TOKEN, INVALID_TOKEN,
+                  settings=_asking(keys=None, algorithms=()), reason="algorithm_not_allowed"),
+    _introspected("an opaque cookie", "", headers={"Cookie": "c=opaque-good"},
+                  rules=[Rule("/**", credentials=[FromCookie("c")])], sub="alice"),
+    _introspected("a bad opaque cookie is nobody's on an optional rule", "",
+                  headers={"Cookie": "c=opaque-dead"}, rules=[Rule("/**", **_COOKIE_TOO)],
+                  sub=None),
+    _introspected("a cookie that could not be checked is 503 on an optional rule", "",
+                  UNAVAILABLE, headers={"Cookie": "c=opaque-down"},
+                  rules=[Rule("/**", **_COOKIE_TOO)]),
+    _introspected("nobody is asked about a token on a public rule", "opaque-down",
+                  rules=[Rule("/**", access="public")], sub=None),
+]  # fmt: skip
+
 # --- protected-resource metadata (RFC 9728) -----------------------------------------------------
 
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -2234,6 +2366,7 @@ GROUPS: dict[str, list[Case]] = {
     "variables": VARIABLES,
     "stripping": STRIPPING,
     "answers": ANSWERS,
+    "introspection": INTROSPECTION,
     "metadata": METADATA,
 }
 CASES: dict[str, Case] = {case.name: case for cases in GROUPS.values() for case in cases}

@@ -4,12 +4,14 @@ import json
 import tomllib
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jwtguard
 from jwtguard import Discovery, Guard, Issuer, RemoteKeys, config
 from jwtguard.cli.keys import public_pem
+from jwtguard.config import schema
 from jwtguard.core import Allow, Request
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.testing import private_key, public_jwk, sign
@@ -130,14 +132,14 @@ def test_the_table_of_words_is_complete():
     for section, key, _, _ in WORDS:
         tried[section].add(key)
 
-    assert tried["guard"] == set(config.GUARD_KEYS)
-    assert tried["issuer"] == set(config.ISSUER_KEYS)
-    assert tried["rule"] | tried["requirement"] == set(config.RULE_KEYS)
+    assert tried["guard"] == set(schema.GUARD_KEYS)
+    assert tried["issuer"] == set(schema.ISSUER_KEYS)
+    assert tried["rule"] | tried["requirement"] == set(schema.RULE_KEYS)
 
 
 def test_what_only_code_can_be_is_no_word_of_the_file():
-    assert not {"clock", "error_body"} & set(config.GUARD_KEYS)
-    assert "check" not in config.RULE_KEYS
+    assert not {"clock", "error_body"} & set(schema.GUARD_KEYS)
+    assert "check" not in schema.RULE_KEYS
 
 
 @pytest.mark.parametrize(
@@ -412,7 +414,7 @@ def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
         "cooldown": 10, "min_fresh": 20, "max_fresh": 300, "max_stale": 4000.5, "timeout": 2,
         "max_bytes": 10_000, "insecure_http": True, "cache_file": "kept.json",
     }  # fmt: skip
-    assert words.keys() == set(config.REMOTE_KEYS)
+    assert words.keys() == set(schema.REMOTE_KEYS)
     lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
     file = tmp_path / "jwtguard.toml"
     file.write_text(
@@ -424,6 +426,181 @@ def test_the_remote_table_holds_the_words_of_fetched_keys(tmp_path):
     was = {name: getattr(source, name, None) for name in words} | {"insecure_http": source.insecure}
 
     assert was == words | {"cache_file": tmp_path / "kept.json"}
+
+
+# --- introspection ------------------------------------------------------------------------------
+
+ASKED = {"client_id": "service", "client_secret": "hush-hush"}
+INTROSPECTED = {"issuer": "https://login.example.com", "audience": False}
+
+
+def introspected(folder, more=(), **words):
+    """The one issuer of a file with this ``[issuer.introspection]``."""
+    table = clean(ASKED | words)
+    issuer = INTROSPECTED | dict(more) | {"introspection": table}
+    return config.from_mapping({"issuer": [issuer]}, folder).issuers[0]
+
+
+def private_pem():
+    words = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    return KEY.private_bytes(*words).decode()
+
+
+def test_the_introspection_table_holds_the_words_of_introspection(tmp_path):
+    words = {
+        "endpoint": "http://127.0.0.1/i", "client_id": "a", "client_secret": "b",
+        "method": "client_secret_post", "when": "always", "ttl": 5, "negative_ttl": 2.5,
+        "timeout": 1, "insecure_http": True,
+    }  # fmt: skip
+    assert {*words, "private_key"} == set(schema.INTROSPECTION_KEYS)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
+    file = tmp_path / "jwtguard.toml"
+    file.write_text(
+        "[[issuer]]\nissuer = 'https://login.example.com'\naudience = false\n"
+        "[issuer.introspection]\n" + "\n".join(lines)
+    )
+    issuer = config.from_toml(file).issuers[0]
+    made = issuer.introspection
+    client = made._client
+    was = {name: getattr(made, name, None) for name in words} | {
+        "insecure_http": made.insecure,
+        "client_id": client.client_id,
+        "client_secret": client._secret,
+        "method": client.method,
+    }
+
+    assert was == words
+    assert (issuer.has_keys, issuer.algorithms, issuer.sources) == (False, (), ())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "hush-hush",
+        {"value": "hush-hush"},
+        {"value": {"env": "TEST_CLIENT_SECRET"}},
+        {"env": "TEST_CLIENT_SECRET"},
+        {"file": "client-secret"},
+        {"file": {"env": "TEST_NAME"}},
+    ],
+)
+def test_a_client_secret_may_stand_elsewhere(folder, monkeypatch, given):
+    monkeypatch.setenv("TEST_CLIENT_SECRET", "hush-hush")
+    monkeypatch.setenv("TEST_NAME", "client-secret")
+    (folder / "client-secret").write_text("hush-hush\n")
+
+    assert introspected(folder, client_secret=given).introspection._client._secret == "hush-hush"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [private_pem(), {"env": "TEST_PRIVATE"}, {"file": "client.pem"}],
+    ids=["text", "env", "file"],
+)
+def test_a_private_key_may_stand_elsewhere(folder, monkeypatch, given):
+    monkeypatch.setenv("TEST_PRIVATE", private_pem())
+    (folder / "client.pem").write_text(private_pem())
+
+    words = {"client_secret": None, "method": "private_key_jwt", "private_key": given}
+    assert introspected(folder, **words).introspection._client._key[1] == "ES256"
+
+
+def test_an_issuer_with_keys_is_introspected_too(folder):
+    more = {"jwks_uri": JWKS, "algorithms": "ES256"}
+    issuer = introspected(folder, more, when="always")
+
+    assert (issuer.fetches, issuer.asks_always, issuer.only_asked) == (True, True, False)
+
+
+def test_an_included_issuer_finds_its_files_beside_it(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "s").write_text("hush-hush")
+    (tmp_path / "etc" / "issuers.toml").write_text(
+        "[[issuer]]\nissuer = 'https://login.example.com'\naudience = false\n"
+        "[issuer.introspection]\nclient_id = 'a'\nclient_secret = { file = 's' }\n"
+    )
+    guard = config.from_mapping({"include": ["etc/issuers.toml"]}, tmp_path)
+
+    assert guard.issuers[0].introspection._client._secret == "hush-hush"
+
+
+# words of [issuer.introspection], place in it, what is said
+BAD_INTROSPECTION = [
+    ({"client_id": None}, ".client_id", "is missing: the name of this service"),
+    ({"client_id": 5}, ".client_id", "is text, the name of this service"),
+    ({"client_secret": None}, ".client_secret", "text that client_secret_basic sends"),
+    ({"client_secret": 5}, ".client_secret", "is text, or one of { env"),
+    ({"client_secret": ""}, ".client_secret", "text that client_secret_basic sends"),
+    ({"client_secret": ["hush-hush"]}, ".client_secret", "is text, or one of { env"),
+    ({"client_secret": {"value": 5}}, ".client_secret", "is text, or one of { env"),
+    ({"client_secret": {"text": "hush-hush"}}, ".client_secret", "is text, or one of { env"),
+    ({"client_secret": {"value": "hush-hush", "file": "empty"}}, ".client_secret", "or one of"),
+    ({"client_secret": {"env": "TEST_UNSET"}}, ".client_secret", "TEST_UNSET is not set"),
+    ({"client_secret": {"env": 5}}, ".client_secret", "name of an environment variable"),
+    ({"client_secret": {"file": "nowhere"}}, ".client_secret", "No such file"),
+    ({"client_secret": {"file": "."}}, ".client_secret", "s a directory"),
+    ({"client_secret": {"file": "binary"}}, ".client_secret", "is not the name of a UTF-8 text"),
+    ({"client_secret": {"file": "a\0b"}}, ".client_secret", "is not the name of a UTF-8 text"),
+    ({"client_secret": {"file": 5}}, ".client_secret", "is not the name of a UTF-8 text"),
+    ({"client_secret": {"file": "empty"}}, ".client_secret", "text that client_secret_basic"),
+    ({"private_key": {"file": "key.pub"}}, ".private_key", "is not used by client_secret_basic"),
+    ({"client_secret": None, "method": "private_key_jwt"}, ".private_key", "is missing"),
+    ({"client_secret": None, "method": "private_key_jwt", "private_key": {"file": "key.pub"}},
+     ".private_key", "is not a private key in PEM"),
+    ({"method": "none"}, ".method", "is not one of"),
+    ({"when": "jwt"}, ".when", "'jwt' is not one of 'opaque', 'always'"),
+    ({"endpoint": "http://login.example.com/"}, ".endpoint", "is not https"),
+    ({"endpoint": {"env": "TEST_SECRET"}}, ".endpoint", "found {env = 'TEST_SECRET'}"),
+    ({"ttl": "60"}, ".ttl", "is a number of seconds above 0"),
+    ({"negative_ttl": 0}, ".negative_ttl", "is a number of seconds above 0"),
+    ({"insecure_http": "no"}, ".insecure_http", "is true or false"),
+    ({"clock": 5}, ".clock", "is not a key of [issuer.introspection]"),
+    ({"clientsecret": "hush-hush"}, ".clientsecret", "did you mean 'client_secret'"),
+    ({"cooldown": 5}, ".cooldown", "is a key of [issuer.remote], not of"),
+    ({"audience": "x"}, ".audience", "is a key of [[issuer]], not of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "place", "what"), BAD_INTROSPECTION)
+def test_a_bad_word_about_introspection_is_one_problem_with_its_place(folder, words, place, what):
+    (folder / "binary").write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError) as caught:
+        introspected(folder, **words)
+    (found,) = caught.value.problems
+
+    assert found[0] == "issuer[0].introspection" + place
+    assert what in found[1]
+    assert "hush-hush" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["x", 5, True, [], [{"client_id": "a"}]])
+def test_introspection_is_a_table(table):
+    (found,) = problems({"issuer": INTROSPECTED | {"introspection": table}})
+    assert found[0] == "issuer[0].introspection"
+    assert "is a table, [issuer.introspection]" in found[1]
+
+
+def test_algorithms_without_keys_are_a_problem():
+    more = INTROSPECTED | {"algorithms": ["RS256"], "introspection": ASKED}
+    (found,) = problems({"issuer": more})
+    assert found[0] == "issuer[0].algorithms"
+    assert "without keys no signature is checked" in found[1]
+
+
+def test_introspection_is_a_word_of_an_issuer():
+    found = dict(problems(with_issuer() | {"introspection": ASKED}))
+    assert "is a key of [[issuer]]" in found["introspection"]
+
+
+def test_two_that_are_introspected_are_one_problem_at_the_rule_in_the_file():
+    second = INTROSPECTED | {"issuer": "https://b.example.com"}
+    issuers = [one | {"introspection": ASKED} for one in (INTROSPECTED, second)]
+    (found,) = problems({"issuer": issuers, "rule": [{"path": "/**"}]})
+
+    assert found[0] == "rule[0].issuers"
+    (found,) = problems({"issuer": issuers})
+    assert found[0] == "issuer"
 
 
 def test_an_unset_variable_is_one_problem_and_not_two():
@@ -595,9 +772,9 @@ json_values = st.recursive(
 )
 places = st.sampled_from(
     [
-        *(("guard", key) for key in (*config.GUARD_KEYS, "include", "issuer", "rule")),
-        *(("issuer", key) for key in (*config.ISSUER_KEYS, *config.KEY_SOURCES)),
-        *(("rule", key) for key in config.RULE_KEYS),
+        *(("guard", key) for key in (*schema.GUARD_KEYS, "include", "issuer", "rule")),
+        *(("issuer", key) for key in (*schema.ISSUER_KEYS, *schema.KEY_SOURCES)),
+        *(("rule", key) for key in schema.RULE_KEYS),
     ]
 )
 
@@ -859,3 +1036,15 @@ def test_toml_and_mapping_are_the_same_schema(tmp_path):
 
     for guard in (from_file, from_mapping):
         assert guard.policy.rules[0].rule.requirement.scopes == ("a", "b")
+
+
+def test_a_file_of_a_clients_secret_that_others_can_read_is_a_warning(folder):
+    secret = folder / "secret"
+    secret.write_text("correct-horse")
+    words = {"client_id": "api", "endpoint": "https://i.test/", "client_secret": {"file": "secret"}}
+    table = {"issuer": {"audience": False, "introspection": words}}
+    for mode, exposed in ((0o600, False), (0o644, True)):
+        secret.chmod(mode)
+        guard = config.from_mapping(table, folder)
+        warned = [where for where, what in guard.warnings if "chmod o=" in what]
+        assert warned == ["issuer[0].introspection.client_secret"] * exposed

@@ -20,6 +20,7 @@ EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"
 # The command -> the statuses of the requests that it prints, in order.
 COMMANDS = {
     "flask_app ./run": [200, 401, 200, 201, 200, 403, 200],
+    "fastapi_app ./run": [200, 200, 401, 403, 201, 200, 404, 403, 200, 403, 200],
     "django_app ./run": [200, 401, 200, 403, 200, 200, 403, 200],
     "django_app ./run wsgi": [200, 401, 200, 403, 200, 200, 403, 200],
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import flask
 import pytest
+import quart
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -21,6 +22,7 @@ from werkzeug.test import Client
 
 import jwtguard.django
 import jwtguard.flask
+import jwtguard.quart
 from jwtguard import Guard, Requirement, Rule, asgi, errors, wsgi
 from jwtguard.errors import ConfigurationError
 from jwtguard.flask import current_claims, current_token
@@ -94,6 +96,15 @@ def in_flask_async(words):
     return flask_view(words, users)
 
 
+def in_quart(words):
+    async def users(user):
+        return "the view"
+
+    app = quart.Quart(__name__)
+    app.add_url_rule("/users/<user>/", view_func=jwtguard.quart.requires(**words)(users))
+    return app
+
+
 def in_django(words):
     @jwtguard.django.requires(**words)
     def view(request, user):
@@ -142,9 +153,28 @@ def ask_wsgi(app, guard, headers):
     return answer.status_code, dict(answer.headers), answer.data
 
 
+def ask_flask(app, guard, headers):
+    if not app.extensions:
+        jwtguard.flask.JWTGuard(app, guard)
+    answer = app.test_client().get("/users/alice/", headers=headers)
+    return answer.status_code, dict(answer.headers), answer.data
+
+
+def ask_quart(app, guard, headers):
+    async def ask():
+        answer = await app.test_client().get("/users/alice/", headers=headers)
+        headers_back = {k.title(): v for k, v in answer.headers}
+        return answer.status_code, headers_back, await answer.data
+
+    if not app.extensions:
+        jwtguard.quart.JWTGuard(app, guard)
+    return asyncio.run(ask())
+
+
 def ask_asgi(app, guard, headers):
     async def ask():
         scope = {"type": "http", "method": "GET", "path": "/users/alice/", "query_string": b""}
+        scope |= {"http_version": "1.1", "scheme": "https"}
         scope["headers"] = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
         server = ApplicationCommunicator(asgi.GuardMiddleware(app, guard), scope)
         await server.send_input({"type": "http.request", "body": b""})
@@ -159,6 +189,10 @@ def ask_asgi(app, guard, headers):
 FRAMEWORKS = {
     "flask": (in_flask, ask_wsgi),
     "flask, async view": (in_flask_async, ask_wsgi),
+    "flask, extension": (in_flask, ask_flask),
+    "flask, extension, async view": (in_flask_async, ask_flask),
+    "quart": (lambda words: in_quart(words).asgi_app, ask_asgi),
+    "quart, extension": (in_quart, ask_quart),
     "django": (in_django, ask_wsgi),
     "django, class view": (in_django_class, ask_wsgi),
     "django, async view": (in_django_async, ask_asgi),
@@ -248,7 +282,9 @@ def test_a_refusal_is_logged_with_the_name_of_the_view(make, ask, caplog):
 # --- what must not pass unnoticed ---------------------------------------------------------------
 
 BOTH = pytest.mark.parametrize(
-    "requires", [jwtguard.flask.requires, jwtguard.django.requires], ids=["flask", "django"]
+    "requires",
+    [jwtguard.flask.requires, jwtguard.quart.requires, jwtguard.django.requires],
+    ids=["flask", "quart", "django"],
 )
 
 

@@ -23,10 +23,12 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+import jwtguard.flask
 from jwtguard import Guard, Requirement, Rule, asgi, wsgi
 from jwtguard.cli import main
 from jwtguard.cli.routing import _deciding
 from jwtguard.django import requires as django_requires
+from jwtguard.fastapi import Protected, install
 from jwtguard.flask import requires
 from jwtguard.requires import mark
 from jwtguard.routes import routes_of
@@ -279,15 +281,7 @@ def test_a_starlette_app_with_others_in_it(listed):
 
     inner, router = FastAPI(openapi_url=None), APIRouter(prefix="/v1")
 
-    class Protected:
-        """As the one of jwtguard.fastapi: an object of jwtguard's, made of a Requirement."""
-
-        __module__ = "jwtguard.fastapi"
-        requirement = Requirement(roles="x")
-
-        def __call__(self): ...
-
-    @router.get("/items/{id}", dependencies=[Security(Protected(), scopes=["items"])])
+    @router.get("/items/{id}", dependencies=[Security(Protected(GUARD, roles="x"), scopes=["y"])])
     def items(): ...
 
     inner.include_router(router, prefix="/api")
@@ -314,7 +308,7 @@ def test_a_starlette_app_with_others_in_it(listed):
             "protected",
             "closing:/**",
             "requires roles x",
-            "requires scopes items",
+            "requires scopes y",
         ),
         ("POST", "/admin/{x}"): ("protected", "3:/admin/**"),
     }
@@ -382,6 +376,7 @@ def test_djangos_own_middleware_is_a_guard(listed, project):
 def test_a_litestar_app(listed):
     litestar = pytest.importorskip("litestar")
     types = pytest.importorskip("litestar.types")
+    litestar_door = pytest.importorskip("jwtguard.litestar")
 
     @litestar.get("/u/{id:int}/{rest:path}")
     async def of() -> str: ...
@@ -400,6 +395,10 @@ def test_a_litestar_app(listed):
         litestar.Litestar([of], openapi_config=None, logging_config=None, middleware=[doors])
     )
     assert report["guarded"] is True
+    app = litestar.Litestar([of], openapi_config=None, logging_config=None)
+    litestar_door.install(app, GUARD)
+    _, report = listed(app)
+    assert report["guarded"] is True
 
 
 def test_a_quart_app(listed):
@@ -414,6 +413,48 @@ def test_a_quart_app(listed):
         ("websocket", "/socket"): ("protected", "closing:/**"),
     }
     assert (code, report["guarded"]) == (0, True)
+
+
+def test_the_adapters_are_guards_and_what_they_offer_is_shown(listed):
+    app = flask.Flask(__name__, static_folder=None)
+    jwtguard.flask.JWTGuard(app, GUARD)
+    app.add_url_rule("/open", "open", jwtguard.flask.public(lambda: ""))
+    _, report = listed(app)
+    assert report["guarded"] is True
+    assert short(report) == {("GET", "/open"): ("public", "closing:/**", "@public")}
+
+    api = FastAPI(openapi_url=None)
+    reader = Security(Protected(GUARD, roles="x"), scopes=["items"])
+    api.get("/items", dependencies=[reader])(view)
+    api.get("/health", dependencies=[reader])(view)
+    install(api, GUARD)
+    code, report = listed(api)
+    assert (code, report["guarded"]) == (0, True)
+    assert short(report) == {
+        ("GET", "/items"): (
+            "protected",
+            "closing:/**",
+            "requires roles x",
+            "requires scopes items",
+        ),
+        ("GET", "/health"): ("protected", "0:/health", "requires roles x", "requires scopes items"),
+    }
+
+
+def test_what_stands_before_a_blueprint_counts_for_its_views(listed):
+    blueprint = flask.Blueprint("shop", __name__)
+
+    @blueprint.before_request
+    def refuse(): ...
+
+    mark(refuse, Requirement(roles="customer"))
+    blueprint.add_url_rule("/cart", "cart", lambda: "")
+    app = flask.Flask(__name__, static_folder=None)
+    app.register_blueprint(blueprint)
+    _, report = listed(app)
+    assert short(report) == {
+        ("GET", "/cart"): ("protected", "closing:/**", "requires roles customer")
+    }
 
 
 # --- what is wrong ------------------------------------------------------------------------------

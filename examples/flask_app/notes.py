@@ -1,4 +1,4 @@
-"""Notes: a Flask app behind the WSGI door. Who may see what stands in jwtguard.toml."""
+"""Notes: a small API. Who may see what stands in jwtguard.toml."""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -6,17 +6,19 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 
-from jwtguard import Guard, from_toml
-from jwtguard.flask import current_token, requires
-from jwtguard.wsgi import GuardMiddleware
+from jwtguard import Guard
+from jwtguard.flask import JWTGuard, current_token, requires
 
 HERE = Path(__file__).parent
 COOKIE = "__Host-auth_token"
+
+jwt = JWTGuard()
 
 
 def create_app(guard: Guard | None = None) -> Flask:
     """The app, guarded as jwtguard.toml says unless a test brings a guard."""
     app = Flask(__name__)
+    jwt.init_app(app, guard or HERE / "jwtguard.toml")
     notes: dict[str, list[str]] = defaultdict(list)
 
     @app.get("/health")
@@ -60,5 +62,4 @@ def create_app(guard: Guard | None = None) -> Flask:
     def users():
         return {"users": sorted(notes)}
 
-    app.wsgi_app = GuardMiddleware(app.wsgi_app, guard or from_toml(HERE / "jwtguard.toml"))
     return app

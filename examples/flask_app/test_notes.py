@@ -76,3 +76,16 @@ def test_another_site_cannot_use_the_cookie(client, idp):
 
     assert write("https://evil.example").status_code == 403
     assert write(SITE).status_code == 201
+
+
+def test_a_refusal_is_seen_by_the_functions_of_the_app(config):
+    app = notes.create_app(from_toml(config / "jwtguard.toml"))
+    seen = []
+
+    @app.after_request
+    def look(response):
+        seen.append(response.status_code)
+        return response
+
+    app.test_client().get("/api/notes")
+    assert seen == [401]

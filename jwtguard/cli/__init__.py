@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
+from jwtguard.guard import Guard
 
 from . import checking, developing, explaining, keys, listing, routing, tokens
 from .output import WrongUse, complain, write_problems
@@ -26,8 +27,11 @@ class _Parser(argparse.ArgumentParser):
         raise WrongUse(message)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run a command with *argv* (by default the process's) and return its exit code."""
+def main(argv: list[str] | None = None, guard: Guard | None = None) -> int:
+    """Run a command with *argv* (by default the process's) and return its exit code.
+
+    Where a *guard* is given, it stands for TARGET, which the words do not name then.
+    """
     words = sys.argv[1:] if argv is None else argv
     code: int
     try:
@@ -35,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             code = importlib.import_module("jwtguard.demo").main(words[1:])
         else:
             ours, command = _until_dashes(words)
-            given = _parser().parse_args(ours, argparse.Namespace(words=command))
+            given = _parser(guard).parse_args(ours, argparse.Namespace(words=command))
             _log.addHandler(_SILENCE)  # what the library would log is said by the commands
             code = given.run(given)
     except SystemExit as stop:  # argparse, after --help and --version
@@ -57,7 +61,7 @@ def _until_dashes(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at + 1 :]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(guard: Guard | None) -> argparse.ArgumentParser:
     from jwtguard import __version__  # the package may still be on its way while it imports us
 
     parser = _Parser(
@@ -74,8 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
 
+    def on_target(command: argparse.ArgumentParser) -> None:
+        if guard is None:
+            command.add_argument("target", metavar="TARGET", help=TARGET)
+        else:
+            command.set_defaults(target=guard)
+
     check = command("check", "Find everything that is wrong with a configuration.")
-    check.add_argument("target", metavar="TARGET", help=TARGET)
+    on_target(check)
     check.add_argument("--json", action="store_true", help="problems and warnings as JSON")
     check.add_argument(
         "--online", action="store_true", help="fetch the keys too; without it nothing is fetched"
@@ -83,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=checking.run)
 
     explain = command("explain", "Show the way of a request, step by step.")
-    explain.add_argument("target", metavar="TARGET", help=TARGET)
+    on_target(explain)
     explain.add_argument("method", metavar="METHOD")
     explain.add_argument("path", metavar="PATH", help="as on the wire, percent-encoded")
     explain.add_argument("--token", metavar="T", help="sent as Authorization: Bearer T; - is stdin")
@@ -94,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(run=explaining.run)
 
     verify = command("verify", "Verify a token; its claims as JSON.")
-    verify.add_argument("target", metavar="TARGET", help=TARGET)
+    on_target(verify)
     verify.add_argument("token", metavar="TOKEN", nargs="?", default="-", help="- is stdin")
     verify.set_defaults(run=tokens.verify)
 
@@ -103,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.set_defaults(run=tokens.inspect)
 
     token = command("token", "Mint a token for development.")
-    token.add_argument("target", metavar="TARGET", help=TARGET)
+    on_target(token)
     token.add_argument("--issuer", metavar="NAME", help="whose token; needed where several are")
     token.add_argument(
         "--key",
@@ -127,12 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     token.set_defaults(run=tokens.token)
 
     listed = command("keys", "List the keys that each issuer has now; fetches them if need be.")
-    listed.add_argument("target", metavar="TARGET", help=TARGET)
+    on_target(listed)
     listed.add_argument("--json", action="store_true", help="the same as JSON")
     listed.set_defaults(run=listing.run)
 
     routes = command("routes", "List the routes of an app, the rule of each, and what is open.")
-    routes.add_argument("target", metavar="TARGET", help=TARGET)
+    on_target(routes)
     routes.add_argument(
         "--app",
         metavar="module:app",

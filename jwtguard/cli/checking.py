@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jwtguard import transport
-from jwtguard.config import in_words_of, key_file_warnings, key_sources, load
+from jwtguard.config import Target, in_words_of, key_file_warnings, key_sources, load
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.guard import Guard
 
@@ -16,7 +16,7 @@ from .output import painted, printable, without_tokens, wrapped, write_problems
 from .sources import fetch_keys
 
 
-def find(target: str) -> Guard:
+def find(target: Target) -> Guard:
     """The Guard that a command's TARGET names. Raises ConfigurationError."""
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # where `python -m` looks, the installed command does not
@@ -58,7 +58,7 @@ def run(given: Namespace) -> int:
         "red" if problems else "yellow" if warnings else "green",
         out,
     )
-    print(f"{without_tokens(printable(given.target))}: {verdict}")
+    print(f"{without_tokens(printable(str(given.target)))}: {verdict}")
     write_problems("problem", problems, out)
     write_problems("warning", warnings, out)
     if guard is not None:

@@ -162,7 +162,9 @@ def _access(policy: Policy, route: Route, rules: Sequence[Deciding]) -> tuple[st
             notes.append("it opens nothing: a rule decides")
     if any(said != "public" for said in route.said):
         if "public" in kinds:
-            notes.append("a public rule reads no token, so that nobody meets this there")
+            notes.append(
+                "a public rule reads no token: nobody meets this there, but where it reads one itself"
+            )
         kinds = {"protected" if kind != "refused" else kind for kind in kinds}
     if kinds == {"refused"}:
         notes.append("its rules are for other methods, and the closing rule refuses")

@@ -38,6 +38,7 @@ class Algorithm:
 
     @property
     def symmetric(self) -> bool:
+        """Whether whoever can verify can sign, too (HMAC)."""
         return self.kind == "oct"
 
 

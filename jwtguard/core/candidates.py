@@ -1,6 +1,7 @@
 """Who may speak under which ``iss``, and who of them on a rule (RFC 8725 section 3.8)."""
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from .claims import Claims
 from .errors import UnknownIssuer
@@ -16,6 +17,9 @@ class Directory:
             iss: (issuer, tenant) for issuer in issuers for iss, tenant in issuer.spellings.items()
         }
         self._templates = [issuer for issuer in issuers if issuer.tenancy.are_asked_for]
+        # For hints only. Forged tokens come here too, so nothing is searched for.
+        self._without_slash = {iss.rstrip("/") for iss in self.known}
+        self._without_scheme = {iss.partition("://")[2] for iss in self.known} - {""}
 
     def find(self, iss: str) -> tuple[Issuer, str | None] | None:
         """Whose this *iss* is, and which tenant's."""
@@ -26,6 +30,16 @@ class Directory:
                 if tenant is not None:
                     return issuer, tenant
         return found
+
+    def near_miss(self, iss: object) -> str | None:
+        """How an *iss* that is nobody's differs from one that is somebody's."""
+        if not isinstance(iss, str):
+            return "the token carries no iss"
+        if iss.rstrip("/") in self._without_slash:
+            return "differs by a trailing slash"
+        if iss.partition("://")[2] in self._without_scheme:
+            return "differs in the scheme"
+        return None
 
 
 class Candidates:
@@ -47,6 +61,13 @@ class Candidates:
         asked = [issuer for issuer in several if issuer.introspection is not None]
         self.introspecting = asked[0] if len(asked) == 1 else None
 
+    @cached_property
+    def _wanted(self) -> str:
+        """What a log line says; forged tokens come here too, so it is made once."""
+        names = sorted(issuer.issuer or "no iss" for issuer in self.issuers)
+        more = f" or one of {len(names) - 5} more" if len(names) > 6 else ""
+        return " or ".join(names[: 5 if more else 6]) + more
+
     def choose(self, claims: Claims) -> tuple[Issuer, str | None]:
         """The issuer and tenant that must answer for these claims. Raises UnknownIssuer."""
         iss = claims.get("iss")
@@ -55,22 +76,9 @@ class Candidates:
             if found[0] in self.issuers:
                 return found
             raise UnknownIssuer(
-                "issuer_not_for_rule", found=iss, want=self._wanted(), hint="the rule lists others"
+                "issuer_not_for_rule", found=iss, want=self._wanted, hint="the rule lists others"
             )
         nameless = self._nameless
         if nameless is not None and ("iss" not in claims or nameless.any_iss):
             return nameless, None
-        raise UnknownIssuer(found=iss, want=self._wanted(), hint=self._near_miss(iss))
-
-    def _wanted(self) -> str:
-        return " or ".join(sorted(issuer.issuer or "no iss" for issuer in self.issuers))
-
-    def _near_miss(self, iss: object) -> str | None:
-        if not isinstance(iss, str):
-            return "the token carries no iss"
-        for known in self._directory.known:
-            if iss.rstrip("/") == known.rstrip("/"):
-                return "differs by a trailing slash"
-            if iss.partition("://")[2] == known.partition("://")[2] != "":
-                return "differs in the scheme"
-        return None
+        raise UnknownIssuer(found=iss, want=self._wanted, hint=self._directory.near_miss(iss))

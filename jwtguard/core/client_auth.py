@@ -24,7 +24,7 @@ class ClientAuthentication:
 
     ``method`` is one of the names of the IANA registry: client_secret_basic, client_secret_post,
     private_key_jwt. ``private_key`` is PEM text; its type decides ``alg`` (RS256, ES256, ES384,
-    ES512 or EdDSA). ``problems`` says what is wrong.
+    ES512, or EdDSA for Ed25519 and Ed448). ``problems`` says what is wrong.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class ClientAuthentication:
     def _find_problems(self, private_key: object) -> Iterable[Problem]:
         if not isinstance(self.client_id, str) or not self.client_id:
             yield "client_id", f"is text, the name of this service; found {self.client_id!r}"
+        elif not _is_unicode(self.client_id):
+            yield "client_id", "is not text that UTF-8 can write"
         if self.method not in METHODS:
             yield "method", one_of(self.method, METHODS)
             return
@@ -58,10 +60,18 @@ class ClientAuthentication:
                 yield from self._load(private_key)
             return
         if private_key is not None:
-            yield "private_key", f"is not used by {self.method}; write method='private_key_jwt'"
+            yield "private_key", f"is not used by {self.method}; method is to be 'private_key_jwt'"
         if not isinstance(self._secret, str) or not self._secret:
-            found = "nothing" if self._secret is None else type(self._secret).__name__
-            yield "client_secret", f"is text that {self.method} sends; found {found}"
+            found = "is missing" if self._secret is None else "is empty"
+            if self._secret is not None and not isinstance(self._secret, str):
+                found = f"is a {type(self._secret).__name__}"
+            yield (
+                "client_secret",
+                f"{found}: it is the text that {self.method} sends, best from the environment "
+                "(in a file: { env = … })",
+            )
+        elif not _is_unicode(self._secret):
+            yield "client_secret", "is not text that UTF-8 can write"
 
     def _load(self, pem: object) -> Iterable[Problem]:
         if not isinstance(pem, str | bytes):
@@ -71,11 +81,17 @@ class ClientAuthentication:
             key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # No word of the foreign exception: it may quote what it read.
-            yield "private_key", "is not a private key in PEM without a passphrase"
+            what = "is not a private key in PEM without a passphrase"
+            if "-----BEGIN" not in str(pem):
+                what += "; for a file of it, read the file (in a file: { file = … })"
+            yield "private_key", what
             return
         algorithm = _algorithm_of(key)
         if algorithm is None:
-            yield "private_key", "is RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519"
+            yield (
+                "private_key",
+                "is RSA of 2048 bits or more, P-256, P-384, P-521, Ed25519 or Ed448",
+            )
         else:
             self._key = key, algorithm
 
@@ -106,6 +122,15 @@ class ClientAuthentication:
             "exp": int(now) + ASSERTION_LIFETIME,
         }
         return sign(claims, key, algorithm)
+
+
+def _is_unicode(text: str) -> bool:
+    """An environment variable that was not UTF-8 holds lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _algorithm_of(key: object) -> str | None:

@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from .claims import Claims
@@ -27,7 +28,7 @@ from .errors import (
 from .grammar import is_token68
 from .jose import MAX_TOKEN, json_object
 from .model import Clock, Fetch, Fetched, Flow
-from .refused import escaped
+from .refused import MAX_VALUE
 from .remote import TENANT, address_problems, discovered, discovery_address
 from .wording import one_of
 
@@ -35,7 +36,8 @@ log = logging.getLogger("jwtguard.introspection")
 
 MAX_EXCHANGES = 32  # at a time, per issuer
 MAX_REFUSED = 1024  # tokens known to be no good
-MAX_ANSWER = 65_536  # bytes
+MAX_SUBJECT = 255  # characters (OpenID Connect Core 1.0 section 2)
+MAX_ANSWER = MAX_TOKEN  # bytes: an answer stands for the claims of a token
 DISCOVERY_COOLDOWN = 30  # seconds between two attempts to find the endpoint
 WHEN = ("opaque", "always")
 
@@ -78,6 +80,9 @@ class Introspection:
         self.timeout = timeout
         self.insecure = insecure_http
         self.issuer: str | None = None
+        self._told = False  # whose tokens these are
+        self._document: str | None = None  # the address of the discovery document
+        self._is_discovered = False
         self._client = ClientAuthentication(client_id, client_secret, private_key, method)
         self._clock = clock
         self._asking: dict[str, _Asking] = {}
@@ -102,20 +107,25 @@ class Introspection:
         if not isinstance(self.insecure, bool):
             yield "insecure_http", f"is true or false; found {self.insecure!r}"
 
-    def of(self, issuer: str | None) -> Iterable[Problem]:
-        """Told by the `Issuer` whose tokens these are."""
-        if self.issuer is not None and self.issuer != issuer:
+    def of(self, issuer: str | None, document: str | None = None) -> Iterable[Problem]:
+        """Told by the `Issuer` whose tokens these are, and where its discovery document is."""
+        if self._told and self.issuer != issuer:
             yield "introspection", f"is that of {self.issuer!r}; give each issuer its own"
             return
-        self.issuer = issuer
+        self.issuer, self._told = issuer, True
         if self.endpoint is None:
             if issuer is None:
                 yield "introspection.endpoint", "is missing; discovery needs the issuer's iss value"
             elif isinstance(issuer, str) and TENANT in issuer:
                 yield "introspection.endpoint", "is missing; it is not discovered for a template"
+            elif isinstance(issuer, str) and "?" in issuer and document is None:
+                yield (
+                    "introspection.endpoint",
+                    "is missing; it is not discovered for an iss with a query",
+                )
             elif isinstance(issuer, str):
-                url = discovery_address(issuer)
-                yield from address_problems("introspection.endpoint", url, self.insecure)
+                self._document = document or discovery_address(issuer)
+                yield from address_problems("introspection.endpoint", self._document, self.insecure)
 
     # --- asking ---
 
@@ -135,10 +145,12 @@ class Introspection:
         asking.waiting.add(waiter)
         try:
             endpoint = self.endpoint or (yield from self._find_endpoint())
-            if asking.fetch is None:
-                asking.fetch = self._question(raw, endpoint, asking)
-            answer = yield asking.fetch
-            return self._read(raw, answer)
+            if asking.question is None:
+                asking.question = self._question(raw, endpoint)
+            # Made anew by each: what is asked about must not hold itself, so that the transport
+            # can tell when nobody waits any more.
+            answer = yield replace(asking.question, flight=(asking, 0))
+            return self._read(raw, endpoint, answer)
         except FetchError as error:
             raise IntrospectionUnavailable(hint=str(error)) from None
         finally:
@@ -151,7 +163,7 @@ class Introspection:
         if self.endpoint is None:
             try:
                 yield from self._find_endpoint()
-            except (FetchError, IntrospectionUnavailable) as error:
+            except IntrospectionUnavailable as error:
                 log.error("introspection is not available: %s", error)
 
     def refuse(self, raw: str, error: InvalidToken) -> None:
@@ -159,8 +171,9 @@ class Introspection:
         if len(self._refused) >= MAX_REFUSED:
             self._refused.clear()
         kept = copy.copy(error)
-        if kept.found is not None:
-            kept.found = escaped(kept.found)  # cut, so that the bound is one of bytes too
+        # Cut, so that the bound is one of bytes too; the log shows no more of them anyway.
+        kept.found, kept.want = _cut(error.found), _cut(error.want)
+        kept.subject = error.subject and error.subject[:MAX_SUBJECT]
         self._refused[_digest(raw)] = self._clock() + self.negative_ttl, kept
 
     def _check_refused(self, raw: str) -> None:
@@ -169,10 +182,9 @@ class Introspection:
             raise copy.copy(error)  # a traceback and a refusal of its own
 
     def _join(self, raw: str) -> "_Asking":
+        self._forget_abandoned()
         asking = self._asking.get(raw)
         if asking is None:
-            if len(self._asking) >= MAX_EXCHANGES:
-                self._forget_abandoned()
             if len(self._asking) >= MAX_EXCHANGES:
                 hint = f"{MAX_EXCHANGES} tokens are being asked about"
                 raise IntrospectionUnavailable("introspection_busy", retry_after=1, hint=hint)
@@ -186,9 +198,12 @@ class Introspection:
             if asking.since < limit:
                 self._asking.pop(raw, None)
 
-    def _question(self, raw: str, endpoint: str, asking: "_Asking") -> Fetch:
+    def _question(self, raw: str, endpoint: str) -> Fetch:
         form = {"token": raw, "token_type_hint": "access_token"}
-        headers, form = self._client.prove(form, self.issuer or endpoint, self._clock())
+        audience = self.issuer
+        if audience is None or TENANT in audience:
+            audience = endpoint
+        headers, form = self._client.prove(form, audience, self._clock())
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         headers["Accept"] = "application/json"
         return Fetch(
@@ -199,11 +214,11 @@ class Introspection:
             timeout=self.timeout,
             max_bytes=MAX_ANSWER,
             insecure_http=self.insecure,
-            flight=(asking, 0),
         )
 
-    def _read(self, raw: str, answer: Fetched) -> Claims:
-        url = self.endpoint
+    def _read(self, raw: str, url: str, answer: Fetched) -> Claims:
+        if answer.status in (404, 405, 410) and self._is_discovered:
+            self.endpoint = None  # it has moved
         if answer.status != 200:
             why = " (are client_id and its secret right?)" if answer.status in (400, 401) else ""
             raise FetchError(f"{url} answered {answer.status}{why}")
@@ -220,17 +235,17 @@ class Introspection:
         return claims
 
     def _find_endpoint(self) -> Flow[str]:
-        assert self.issuer is not None, "told by the issuer; see `of`"
-        url, attempt = discovery_address(self.issuer), self._attempt
-        if self._clock() < self._not_before:
-            wait = math.ceil(self._not_before - self._clock())
+        assert self._document is not None, "told by the issuer; see `of`"
+        url, attempt = self._document, self._attempt
+        now = self._clock()
+        if now < self._not_before:
+            wait = math.ceil(self._not_before - now)
             raise IntrospectionUnavailable(retry_after=wait, hint=f"{url}; asked again in {wait} s")
         try:
             answer = yield Fetch(
                 url,
                 headers={"Accept": "application/json"},
                 timeout=self.timeout,
-                max_bytes=MAX_ANSWER,
                 insecure_http=self.insecure,
                 flight=(self, attempt),
             )
@@ -239,8 +254,11 @@ class Introspection:
             if attempt == self._attempt:
                 self._not_before = self._clock() + DISCOVERY_COOLDOWN
                 self._attempt = attempt + 1
-            raise FetchError(str(error)) from None
-        self.endpoint = found
+            raise IntrospectionUnavailable(
+                retry_after=DISCOVERY_COOLDOWN, hint=str(error)
+            ) from None
+        self._attempt = attempt + 1
+        self.endpoint, self._is_discovered = found, True
         return found
 
 
@@ -250,7 +268,13 @@ class _Asking:
     def __init__(self, since: float) -> None:
         self.since = since
         self.waiting: set[object] = set()
-        self.fetch: Fetch | None = None
+        self.question: Fetch | None = None
+
+
+def _cut(value: object) -> str | None:
+    if value is None:
+        return None
+    return (value if isinstance(value, str) else repr(value))[: MAX_VALUE + 1]
 
 
 def _digest(raw: str) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 from .algorithms import ALGORITHMS
 from .claims import Claims, Period, Times, check_audience, check_required, check_times
-from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem, UnknownIssuer
+from .errors import AlgorithmNotAllowed, ClaimMismatch, Problem
 from .introspection import Introspection
 from .jose import Header, normal_type
 from .keyloader import (
@@ -196,7 +196,8 @@ class Issuer:
             yield "introspection", f"is an Introspection(…); found {type(introspection).__name__}"
             return
         yield from ((f"introspection.{where}", what) for where, what in introspection.problems)
-        yield from introspection.of(self.issuer)
+        documents = [one.url for one in self.given_sources if isinstance(one, Discovery)]
+        yield from introspection.of(self.issuer, documents[0] if documents else None)
 
     def _key_problems(self) -> Iterable[Problem]:
         broken = False
@@ -204,7 +205,7 @@ class Issuer:
             if self.introspection is None:
                 yield "keys", "is None, which is for an issuer with introspection=…; give its keys"
             elif self.algorithms:
-                yield "algorithms", "without keys no signature is checked; write algorithms=()"
+                yield "algorithms", "without keys no signature is checked; leave it empty"
             return
         if not self.algorithms:
             broken = True
@@ -284,20 +285,6 @@ class Issuer:
             hint = "the token wants a proof of possession"
             raise ClaimMismatch("cnf", "sender_constrained", hint=hint)
         return period
-
-    def tenant_of(self, iss: str | None) -> str | None:
-        """The tenant that an introspection answer speaks of. Raises UnknownIssuer.
-
-        An answer without ``iss`` is the issuer's (RFC 7662 section 2.2 makes it optional).
-        """
-        if iss is None or (self.issuer is None and self.any_iss):
-            return None
-        if iss in self.spellings:
-            return self.spellings[iss]
-        tenant = self.tenancy.named_by(iss) if self.tenancy.are_asked_for else None
-        if tenant is None:
-            raise UnknownIssuer(found=iss, want=self.issuer or "no iss")
-        return tenant
 
     def check_shown(self, claims: Claims) -> None:
         """The claims show what ``require`` asks for. Raises ClaimMismatch."""

@@ -33,7 +33,9 @@ class KeySource(Protocol):
     """
 
     @property
-    def problems(self) -> Sequence[Problem]: ...
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with its configuration."""
+        ...
 
     def current(self) -> KeySet:
         """The keys known now. Never waits, never raises."""

@@ -99,6 +99,7 @@ Loaded = tuple[KeySet, list[Problem]]
 
 
 def kid_problems(kid: object) -> list[Problem]:
+    """What is wrong with a key id that a user gave."""
     if kid is None or (isinstance(kid, str) and 0 < len(kid) <= MAX_KID):
         return []
     return [("kid", f"a key id is text of 1 to {MAX_KID} characters")]

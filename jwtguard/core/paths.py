@@ -113,17 +113,21 @@ class Segment(str):
 
     @property
     def is_tail(self) -> bool:
+        """Whether it stands for any number of segments."""
         return self == "**"
 
     @property
     def name(self) -> str | None:
+        """The name of a path parameter, or None."""
         return self[1:-1] if self[:1] == "{" and self[-1] == "}" else None
 
     @property
     def is_wild(self) -> bool:
+        """Whether it stands for any one segment."""
         return self == "*" or self.name is not None
 
     def matches(self, segment: str) -> bool:
+        """Whether one decoded segment of a path fits."""
         return (self.is_wild and segment != "") or self == segment
 
 
@@ -173,6 +177,7 @@ class Pattern:
 
     @property
     def is_tree(self) -> bool:
+        """Whether it covers everything below its prefix."""
         return bool(self.segments) and self.segments[-1].is_tail
 
     def parameters(self, path: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from .candidates import Candidates
 from .errors import AmbiguousTarget, Problem
@@ -10,7 +10,7 @@ from .extractor import Bearer, Place, as_places
 from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
-from .requirement import REQUIREMENT_WORDS, Requirement
+from .requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .wording import as_list, did_you_mean, one_of
 
 
@@ -64,7 +64,7 @@ class Rule:
         forward: Mapping[str, str] | None = None,
         https: Literal[False, "refuse", "redirect"] | None = None,
         opaque_tail: bool = False,
-        **requirement: Any,
+        **requirement: Unpack[RequirementWords],
     ) -> None:
         self.problems: list[Problem] = []
         self.path = path
@@ -81,11 +81,12 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
-        for word in requirement.keys() - REQUIREMENT_WORDS:
+        words: dict[str, Any] = {**requirement}
+        for word in words.keys() - REQUIREMENT_WORDS:
             hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
             self.problems.append((word, f"is not a word of a rule{hint}"))
-            del requirement[word]
-        self.requirement = Requirement(**requirement)
+            del words[word]
+        self.requirement = Requirement(**words)
         self.problems += self.requirement.problems
         self.problems += self._other_problems()
 

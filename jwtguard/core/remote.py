@@ -11,8 +11,7 @@ Theory of operation. A source holds one immutable `Snapshot` and swaps it whole.
 Asking is rationed by one number: between the ends of two exchanges lie at least ``cooldown``
 seconds, whoever asks and why; after failures more, doubled each time and jittered, so that a fleet
 does not come back as one. A token with an unknown ``kid`` may cause an exchange, but only within
-that ration, and for one ``kid`` only once while the set that lacks it is fresh (PyJWT
-CVE-2026-48524).
+that ration, and for one ``kid`` only at every fourth turn of it (PyJWT CVE-2026-48524).
 
 Many requests may wait for one exchange: each yields the same `Fetch`, named by its ``flight``, and
 gets the same answer; the first one back reads it, the others find the work done. One exchange for
@@ -38,6 +37,7 @@ from .model import Clock, Fetch, Fetched, Flow
 log = logging.getLogger("jwtguard.keys")
 
 MAX_ABSENT_KIDS = 1024
+ABSENT_FOR = 4  # times the cooldown, and no longer than the set that lacks it is fresh
 MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
 MAX_BACKOFF_WITHOUT_KEYS = 4
@@ -307,7 +307,9 @@ class RemoteKeys:
         if snapshot is not None:
             if len(self._absent) >= MAX_ABSENT_KIDS:
                 self._absent.clear()
-            self._absent[kid] = snapshot.fresh_until
+            # Not for as long as the set is fresh: a set may be published after the first token.
+            until = self._clock() + ABSENT_FOR * self.cooldown
+            self._absent[kid] = min(until, snapshot.fresh_until)
 
     def _unavailable(self) -> KeysUnavailable:
         wait = max(1, math.ceil(self._not_before - self._clock()))
@@ -441,7 +443,9 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
     except ValueError:
         usable = None
         parts = urlsplit("")
-    if not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
+    if "@" in parts.netloc:
+        yield where, "holds a user name or password, which would stand in logs; remove it"
+    elif not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
         yield where, f"is an https address; found {url!r}"
     elif parts.scheme == "http" and not insecure_http:
         yield where, f"{url!r} is not https; insecure_http allows http to private addresses"

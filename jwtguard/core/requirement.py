@@ -4,7 +4,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from .claims import Claims, lookup
 from .errors import AccessDenied, InsufficientScope, Problem
@@ -23,8 +23,19 @@ MAX_MATCHED = 256  # characters that `matches` looks at; longer text fails
 _ABSENT = object()
 
 
-REQUIREMENT_WORDS = dict.fromkeys(("scopes", "any_scope", "roles", "any_role", "require", "check"))
-"""The parameters of `Requirement`, in order."""
+class RequirementWords(TypedDict, total=False):
+    """The parameters of `Requirement`, for type checkers: what takes them as words says so."""
+
+    scopes: str | Iterable[str]
+    any_scope: str | Iterable[str]
+    roles: str | Iterable[str]
+    any_role: str | Iterable[str]
+    require: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    check: Check | None
+
+
+REQUIREMENT_WORDS = dict.fromkeys(RequirementWords.__annotations__)
+"""The same names, in order."""
 
 
 class Requirement:

@@ -125,7 +125,8 @@ class Setup:
         self.policy = Policy(bound, closing, uncovered, metadata)
         everything = self.policy.router.covering(Pattern("/**"))
         if all(entry.methods is not None for entry in everything):
-            self.problems += self._two_introspecting("issuers", self.issuers, closing.rule)
+            fix = "close the list of rules with one for /** that names one of them"
+            self.problems += self._two_introspecting("issuers", self.issuers, closing.rule, fix)
         self.problems += self._unreachable()
         self.problems += self._shared_tails()
         self.problems += self._login_problems()
@@ -212,13 +213,15 @@ class Setup:
         yield from self._two_introspecting(at, listed_here, rule)
 
     @staticmethod
-    def _two_introspecting(at: str, issuers: list[Issuer], rule: Rule) -> Iterable[Problem]:
+    def _two_introspecting(
+        at: str, issuers: list[Issuer], rule: Rule, fix: str = "name one of them for this rule"
+    ) -> Iterable[Problem]:
         asked = [repr(issuer.name) for issuer in issuers if issuer.introspection is not None]
         if len(asked) > 1 and rule.access != "public":
             yield (
                 at,
                 f"{' and '.join(asked)} are introspected, and a token that is no JWT does not say "
-                "whose it is; name one of them for this rule",
+                f"whose it is; {fix}",
             )
 
     # --- rules ---

@@ -15,7 +15,7 @@ MAX_TENANTS = 1024
 AnyTenants = str | Iterable[str] | Callable[[str], bool]
 
 # What stands for a tenant in an address and can be read in one way only.
-_NAME = r"([A-Za-z0-9][A-Za-z0-9._~-]{0,127})"
+_NAME = r"([A-Za-z0-9](?:[A-Za-z0-9_~-]|\.(?!\.)){0,127})"
 
 
 class Tenants:
@@ -65,7 +65,9 @@ class Tenants:
                     "a tenant is one name of letters, digits and . _ ~ -, without a slash; found "
                     f"{tenant!r}",
                 )
-        if inspect.iscoroutinefunction(self._ask):
+        if inspect.iscoroutinefunction(self._ask) or inspect.iscoroutinefunction(
+            getattr(self._ask, "__call__", None)  # noqa: B004 - an object whose call is async
+        ):
             yield "tenants", "is asked while a token is judged, and cannot be a coroutine function"
 
     def spelling(self, tenant: str) -> str:
@@ -91,10 +93,14 @@ class Tenants:
                 ]
             )
             if self._ask is not None and len(self._sources) >= MAX_TENANTS:
-                # Whoever was met first; asked for again if it speaks again.
-                self._sources.pop(next(iter(self._sources)), None)
+                self._sources.pop(self._least_missed(), None)
             source = self._sources.setdefault(tenant, source)
         return source
+
+    def _least_missed(self) -> str:
+        """Who has no keys, and may be but a name in a forged token; else whoever was met first."""
+        known = list(self._sources.items())
+        return next((name for name, one in known if not one.current().keys), known[0][0])
 
     def sources(self) -> list[KeySource]:
         """Where the keys are of those that have spoken or are listed."""

@@ -21,10 +21,11 @@ from .errors import (
     InvalidToken,
     KeyNotFound,
     KeysUnavailable,
+    UnknownIssuer,
 )
 from .issuer import Issuer
 from .jose import Header, claims_of, parse, remember_header
-from .keyloader import AnyKeys, KeySource, LocalKeys, RemoteKeySource, as_source
+from .keyloader import AnyKeys, LocalKeys, RemoteKeySource, as_source
 from .keys import Key, KeySet
 from .model import Clock, Flow
 from .token import Verified, copied
@@ -53,6 +54,8 @@ class Verifier:
             known is None
             or not known.valid_from <= self._clock() < known.valid_until
             or known.issued_by not in candidates.issuers
+            # What named nobody is asked about where one issuer alone may be meant.
+            or (known.key is None and known.issued_by is not candidates.introspecting)
         ):
             return None
         keys = known.source.current()
@@ -70,7 +73,7 @@ class Verifier:
         Raises errors.InvalidToken, and in the flow Unavailable where there was no answer.
         """
         if candidates.introspecting is not None and raw.count(".") not in _JWT_DOTS:
-            return self._introspect(raw, candidates.introspecting, None)
+            return self._introspect(raw, candidates, candidates.introspecting, None)
         header, payload, signature, signing_input = parse(raw)
         claims = claims_of(payload)
         times = check_types(claims)
@@ -78,12 +81,12 @@ class Verifier:
         try:
             period = issuer.check(header, claims, times, self._clock())
             if issuer.only_asked:
-                return self._introspect(raw, issuer, None)
+                return self._introspect(raw, candidates, issuer, None)
             source = issuer.source_of(tenant)
             keys = source.current()
             found = keys.find(header.algorithm, header.kid)
-            if not found and may_ask and issuer.fetches:
-                return self._ask_then_verify(raw, candidates, header, source)
+            if not found and may_ask and issuer.fetches and isinstance(source, RemoteKeySource):
+                return self._ask_then_verify(raw, candidates, issuer, header, source)
             key = check_signature(header, signing_input, signature, found)
         except AuthError as error:
             error.issuer, error.subject = issuer.name, claims.get("sub")
@@ -92,23 +95,34 @@ class Verifier:
             remember_header(header)
         verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys, source)
         if issuer.asks_always:
-            return self._introspect(raw, issuer, verified)
+            return self._introspect(raw, candidates, issuer, verified)
         self._cache.put(verified)
         return verified
 
     def _ask_then_verify(
-        self, raw: str, candidates: Candidates, header: Header, source: KeySource
+        self,
+        raw: str,
+        candidates: Candidates,
+        issuer: Issuer,
+        header: Header,
+        source: RemoteKeySource,
     ) -> Flow[Verified]:
-        if isinstance(source, RemoteKeySource):
-            try:
-                yield from source.lookup(header.algorithm, header.kid)
-            except FetchError as error:
-                raise KeysUnavailable(hint=str(error)) from error
+        try:
+            yield from source.lookup(header.algorithm, header.kid)
+        except FetchError as error:
+            unavailable = KeysUnavailable(hint=str(error))
+            unavailable.issuer = issuer.name
+            raise unavailable from None
+        except AuthError as error:
+            error.issuer = issuer.name
+            raise
         # Time has passed: everything is looked at again, with the key there or not.
         verified = self.verify(raw, candidates, may_ask=False)
         return verified if isinstance(verified, Verified) else (yield from verified)
 
-    def _introspect(self, raw: str, issuer: Issuer, signed: Verified | None) -> Flow[Verified]:
+    def _introspect(
+        self, raw: str, candidates: Candidates, issuer: Issuer, signed: Verified | None
+    ) -> Flow[Verified]:
         """Ask the issuer; *signed* is what a good JWT says itself."""
         introspection = issuer.introspection
         assert introspection is not None
@@ -116,7 +130,11 @@ class Verifier:
         try:
             answer = yield from introspection.ask(raw)
             try:
-                verified = _from_answer(raw, issuer, answer, signed, self._clock())
+                now = self._clock()
+                if signed is None:
+                    verified = _from_answer(raw, candidates, issuer, answer, now)
+                else:
+                    verified = _confirmed(signed, answer, now)
             except InvalidToken as error:
                 introspection.refuse(raw, error)
                 raise
@@ -131,35 +149,43 @@ class Verifier:
 
 
 def _from_answer(
-    raw: str, issuer: Issuer, answer: Claims, signed: Verified | None, now: float
+    raw: str, candidates: Candidates, issuer: Issuer, claims: Claims, now: float
 ) -> Verified:
-    """An introspection answer, judged as the claims of a JWT are (RFC 7662 section 4).
-
-    It adds to what a signed token says itself, and must not contradict it.
-    """
-    claims = answer if signed is None else {**signed.claims, **answer}
+    """An introspection answer, judged as the claims of a JWT are (RFC 7662 section 4)."""
     times = check_types(claims)
     try:
-        if signed is None:
-            tenant = issuer.tenant_of(claims.get("iss"))
-            start, end = issuer.check_claims(claims, times, now)
-            if issuer.issuer is not None:
-                claims.setdefault("iss", issuer.issuer)
-            keys = _NO_KEYS.current()
-            return Verified(raw, issuer, tenant, {}, claims, (start, end), None, keys, _NO_KEYS)
+        if issuer.issuer is not None:  # section 2.2: the answer need not say it
+            claims.setdefault("iss", issuer.issuer)
+        found, tenant = candidates.choose(claims)
+        if found is not issuer:
+            raise UnknownIssuer(found=claims.get("iss"), want=issuer.issuer)
+        period = issuer.check_claims(claims, times, now)
+    except InvalidToken as error:
+        error.subject = claims.get("sub")
+        raise
+    return Verified(raw, issuer, tenant, {}, claims, period, None, _NO_KEYS.current(), _NO_KEYS)
+
+
+def _confirmed(signed: Verified, answer: Claims, now: float) -> Verified:
+    """A signed token with what introspection adds, which must not contradict it."""
+    claims = {**signed.claims, **answer}
+    times = check_types(claims)
+    try:
         for name in ("iss", "sub"):
             stated = signed.claims.get(name)
             if stated is not None and claims[name] != stated:
                 hint = "introspection says something else than the token"
                 raise ClaimMismatch(name, found=claims[name], want=stated, hint=hint)
-        start, end = issuer.check_claims(claims, times, now)
+        start, end = signed.issued_by.check_claims(claims, times, now)
     except InvalidToken as error:
-        error.subject = claims.get("sub")
+        error.subject = signed.claims.get("sub")
         raise
+    if "exp" in signed.claims:  # what is signed does not get longer
+        claims["exp"] = min(claims["exp"], signed.claims["exp"])
     period = max(start, signed.valid_from), min(end, signed.valid_until)
     return Verified(
-        raw,
-        issuer,
+        signed.raw,
+        signed.issued_by,
         signed.tenant,
         signed.header,
         claims,

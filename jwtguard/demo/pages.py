@@ -59,6 +59,7 @@ class Page:
 
 
 def as_json(members: Mapping[str, object], status: int = 200) -> Page:
+    """A page of JSON."""
     return _page(status, json.dumps(members).encode(), "application/json")
 
 
@@ -69,6 +70,7 @@ def as_html(template: str, **values: str) -> Page:
 
 
 def redirect(location: str, *headers: tuple[str, str]) -> Page:
+    """A page that sends the browser on."""
     return _page(303, b"", "text/plain", ("Location", location), *headers)
 
 

@@ -158,6 +158,8 @@ def requests(issuer: FakeIssuer, protocol: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class Answer:
+    """What came back."""
+
     status: int
     headers: http.client.HTTPMessage
     body: bytes

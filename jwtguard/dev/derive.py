@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jwtguard.config import FETCHED, KEY_SOURCES
+from jwtguard.config.schema import FETCHED, KEY_SOURCES
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.wording import as_list
 

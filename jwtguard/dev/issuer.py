@@ -48,6 +48,7 @@ class DevIssuer:
 
     @property
     def issuers(self) -> tuple[Issuer, ...]:
+        """Those of the configuration, in its order."""
         return self.guard.issuers
 
     @property
@@ -56,6 +57,7 @@ class DevIssuer:
         return jwks(self.keys)
 
     def key_file(self, issuer: Issuer) -> str | None:
+        """The file with the private key for *issuer*; None where a secret signs."""
         return file_name(kind_for(issuer.algorithms[0]))
 
     def named(self, name: str) -> Issuer:

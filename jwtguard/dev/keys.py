@@ -31,6 +31,7 @@ def kind_for(algorithm: str) -> str:
 
 
 def key_id(kind: str) -> str:
+    """The ``kid`` of the key of a kind."""
     return f"dev-{kind}"
 
 

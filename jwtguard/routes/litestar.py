@@ -1,10 +1,11 @@
 """Litestar."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from .patterns import split
-from .route import Found, Mount, is_guard
+from .route import MAX_DEPTH, Found, Mount, is_guard
 from .said import passed_by, said_of
 
 _parameters = re.compile(r"{(?P<name>\w+):(?P<type>\w+)}")
@@ -14,7 +15,7 @@ _KINDS = {"path": "any"}
 
 def read_app(app: Any, mount: Mount) -> Found:
     """The routes of an app."""
-    if any(_stands_guard(one) for one in app.middleware):
+    if any(map(is_guard, _around(app))) or any(map(_makes_guard, app.middleware)):
         mount = mount.behind_guard()
     for route in app.routes:
         handlers = getattr(route, "route_handlers", None) or [route.route_handler]
@@ -22,7 +23,17 @@ def read_app(app: Any, mount: Mount) -> Found:
             yield from _read(route, handler, mount)
 
 
-def _stands_guard(middleware: Any) -> bool:
+def _around(app: Any) -> Iterator[object]:
+    """What stands in front of the app's own routing, from the outside."""
+    one = app.asgi_handler
+    for _ in range(MAX_DEPTH):
+        if one is None:
+            return
+        yield one
+        one = getattr(one, "app", None)
+
+
+def _makes_guard(middleware: Any) -> bool:
     """A class, or what makes one: a DefineMiddleware, a partial, an instance."""
     made_of = getattr(middleware, "middleware", getattr(middleware, "func", middleware))
     return is_guard(made_of) or is_guard(middleware)

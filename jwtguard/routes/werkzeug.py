@@ -44,15 +44,23 @@ def _routes(app: Any, rule: Any, mount: Mount) -> Iterator[Route]:
     owner = getattr(view, "view_class", None)
     automatic = {"HEAD", "OPTIONS"} if owner or _answers_options(rule) else {"HEAD"}
     methods = sorted(set(rule.methods or ()) - automatic)
+    before = _of_blueprints(app, rule.endpoint)
     for known, views in by_method(methods, view, owner):
         yield mount.route(
             known,
             text,
             segments,
-            said=said_of(views),
+            said=said_of((*views, *before)),
             passed=passed_by(views),
             websocket=bool(getattr(rule, "websocket", False)),
         )
+
+
+def _of_blueprints(app: Any, endpoint: str) -> list[object]:
+    """What runs before a view because of the blueprints that it is in."""
+    parts = endpoint.split(".")
+    names = [".".join(parts[:end]) for end in range(1, len(parts))]
+    return [function for name in names for function in app.before_request_funcs.get(name, ())]
 
 
 def _answers_options(rule: Any) -> bool:

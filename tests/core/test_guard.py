@@ -1092,3 +1092,10 @@ def test_a_method_that_no_rule_covers_stays_refused_whatever_a_view_says():
     guard = make_guard([Rule("/r", methods=["POST"], roles="admin")])
     found = decision_of(guard, "/r", access="optional", is_public=lambda: True)
     assert found.error.reason == "method_not_covered"
+
+
+def test_a_door_can_tell_that_no_rule_of_the_users_decided():
+    guard = make_guard([Rule("/ruled/**")])
+    headers = [("Authorization", f"Bearer {token()}")]
+    assert guard.is_closing(decision_of(guard, "/free", headers))
+    assert not guard.is_closing(decision_of(guard, "/ruled/x", headers))

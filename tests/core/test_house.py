@@ -28,6 +28,7 @@ ALLOWED = {
     "dataclasses",
     "datetime",
     "difflib",
+    "functools",
     "hashlib",
     "hmac",
     "html",

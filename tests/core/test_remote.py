@@ -477,15 +477,33 @@ def test_an_unknown_kid_is_401_while_the_set_is_good_and_503_after_a_failed_refr
     assert isinstance(ended(next, guard.decide_flow(request())), Allow)  # known keys go on
 
 
-def test_a_kid_that_was_asked_for_in_vain_is_not_asked_for_again_while_the_set_is_fresh():
+def test_a_kid_that_was_asked_for_in_vain_is_not_asked_for_again_for_a_while():
     source = warmed(None, answer(cache_control="max-age=600"))
     clock.now += 30
     run(source.lookup("ES256", "absent"), answer(cache_control="max-age=600"))
-    clock.now += 599
+    clock.now += 119
     assert run(source.lookup("ES256", "absent")) == (None, [])
     assert run(source.lookup("ES256", None), answer(cache_control="max-age=600"))[1]
     clock.now += 30
     run(source.lookup("ES256", "absent"), answer())  # a newer set may have it
+
+
+def test_a_set_that_is_published_after_its_first_token_is_found():
+    source = warmed()
+    clock.now += 30
+    run(source.lookup("ES256", "late"), answer())
+    clock.now += 120
+    assert run(source.lookup("ES256", "late"), answer())[1], "the set is fresh and asked for again"
+
+
+def test_an_absent_kid_is_asked_for_again_with_the_next_set():
+    source = warmed(None, answer(cache_control="max-age=60"))
+    clock.now += 30
+    run(source.lookup("ES256", "absent"), answer(cache_control="max-age=60"))
+    clock.now += 59
+    assert run(source.lookup("ES256", "absent")) == (None, [])
+    clock.now += 1
+    assert run(source.lookup("ES256", "absent"), answer())[1]
 
 
 def test_a_kid_that_is_absent_is_503_once_nothing_is_known():
@@ -948,7 +966,7 @@ ADDRESSES = [
     ("https://", "is an https address"),
     ("https://issuer.test:0/", "is an https address"),
     ("https://issuer.test:port/", "is an https address"),
-    ("https://user:secret@issuer.test/", "is an https address"),
+    ("https://user:secret@issuer.test/", "holds a user name or password"),
     ("https://issuer.test/#keys", "is an https address"),
     ("https://issuer.test/a b", "is an https address"),
     ("https://issuer.test/\n", "is an https address"),
@@ -1177,3 +1195,16 @@ def test_a_refresh_that_cannot_be_started_takes_no_request_with_it():
     flow = guard_of(Breaking()).decide_flow(request())
     assert isinstance(next(flow), Background)
     assert isinstance(ended(flow.throw, errors.FetchError("no thread")), Allow)
+
+
+def test_sources_that_know_nothing_are_all_asked_at_start_up():
+    several = SeveralRemoteSources([remote(), remote()])
+    run(several.refresh(), DOWN, DOWN)
+    assert not several.current().keys
+
+
+def test_a_refusal_for_want_of_keys_names_the_issuer(caplog):
+    guard = guard_of(remote())
+    decision, _ = run(guard.decide_flow(request()), DOWN)
+    assert decision.status == 503
+    assert " issuer=people " in caplog.text

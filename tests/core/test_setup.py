@@ -9,7 +9,7 @@ from jwtguard import Discovery, Guard, Issuer, JWKSet, PublicKey, Rule, Secret, 
 from jwtguard.core import Request
 from jwtguard.testing import private_key, public_jwk
 
-from .forge import OTHER_SECRET, SECRET, make_guard, make_issuer
+from .forge import NOW, OTHER_SECRET, SECRET, make_guard, make_issuer, token
 
 RSA_KEYS = JWKSet(public_jwk(private_key("RS256")))
 NAMELESS = {"issuer": None, "audience": None}
@@ -572,3 +572,12 @@ def test_a_switch_of_a_template_is_announced_before_any_tenant_has_spoken(caplog
     with caplog.at_level("WARNING"):
         Guard([Issuer("http://10.0.0.1/{tenant}", keys=Discovery(insecure_http=True), **words)])
     assert "insecure_http is set for issuer http://10.0.0.1/{tenant}" in caplog.text
+
+
+def test_a_log_line_about_many_issuers_stays_short():
+    issuers = [make_issuer(issuer=f"https://{n:02}.test/", name=str(n)) for n in range(40)]
+    guard = Guard(issuers, clock=lambda: NOW)
+    with pytest.raises(errors.UnknownIssuer) as refused:
+        guard.verify(token(iss="https://00.test"))
+    assert refused.value.want.endswith("https://04.test/ or one of 35 more")
+    assert refused.value.hint == "differs by a trailing slash"

@@ -163,7 +163,7 @@ def _access(policy: Policy, route: Route, rules: Sequence[Deciding]) -> tuple[st
     if any(said != "public" for said in route.said):
         if "public" in kinds:
             notes.append(
-                "a public rule reads no token: nobody meets this there, but where it reads one itself"
+                "a public rule reads no token: nobody meets this there, unless it reads one itself"
             )
         kinds = {"protected" if kind != "refused" else kind for kind in kinds}
     if kinds == {"refused"}:

@@ -355,7 +355,7 @@ def environment_of(row: Row, shared: Path) -> Path:
     place = PLACE / row.name
     found, stamp = place / "bin" / "python", place / "pins"
     text = "\n".join([str(shared), *words])
-    if not stamp.exists() or stamp.read_text() != text:
+    if not found.exists() or not stamp.exists() or stamp.read_text() != text:
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([str(shared), "-m", "venv", "--without-pip", str(place)], check=True)
         pip(shared, "--target", str(site_packages(found)), *words)

@@ -128,8 +128,8 @@ def _views(view: Any) -> _Views:
     names = [
         name
         for name in owner.http_method_names
-        if name not in ("head", "options", "trace") and hasattr(owner, actions.get(name, name))
-        if not actions or name in actions
+        if name not in ("head", "options", "trace")
+        and (name in actions if actions else hasattr(owner, name))
     ]
     for methods, views in by_method([name.upper() for name in names], view, owner, actions):
         yield methods, [*views, *permissions]

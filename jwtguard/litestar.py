@@ -24,7 +24,7 @@ from .core.model import Deny
 from .core.requirement import Requirement
 from .guard import Guard
 from .openapi import security_schemes
-from .requires import judge, requirement_from
+from .requires import judge, mark, requirement_from
 
 if TYPE_CHECKING:
     from .transport import Client
@@ -204,7 +204,7 @@ def requires(
             raise WebSocketException(detail="", code=1008)
         raise Refused(deny)
 
-    return required
+    return mark(required, wanted)
 
 
 # --- OpenAPI ------------------------------------------------------------------------------------

@@ -68,7 +68,11 @@ class TokenUser(BaseUser):
         return f"<TokenUser issuer={self.token.issuer!r}>"
 
 
-_NOBODY = UnauthenticatedUser()
+class _Nobody(UnauthenticatedUser):
+    identity = ""  # Starlette 1.0 raises where a user without one is asked for it
+
+
+_NOBODY = _Nobody()
 
 
 class _Credentials(AuthCredentials):

@@ -27,10 +27,13 @@ class _Parser(argparse.ArgumentParser):
         raise WrongUse(message)
 
 
-def main(argv: list[str] | None = None, guard: Guard | None = None) -> int:
+def main(
+    argv: list[str] | None = None, guard: Guard | None = None, app: object | None = None
+) -> int:
     """Run a command with *argv* (by default the process's) and return its exit code.
 
-    Where a *guard* is given, it stands for TARGET, which the words do not name then.
+    Where a *guard* is given, it stands for TARGET, which the words do not name then; an *app* for
+    ``--app``.
     """
     words = sys.argv[1:] if argv is None else argv
     code: int
@@ -39,7 +42,7 @@ def main(argv: list[str] | None = None, guard: Guard | None = None) -> int:
             code = importlib.import_module("jwtguard.demo").main(words[1:])
         else:
             ours, command = _until_dashes(words)
-            given = _parser(guard).parse_args(ours, argparse.Namespace(words=command))
+            given = _parser(guard, app).parse_args(ours, argparse.Namespace(words=command))
             _log.addHandler(_SILENCE)  # what the library would log is said by the commands
             code = given.run(given)
     except SystemExit as stop:  # argparse, after --help and --version
@@ -61,7 +64,7 @@ def _until_dashes(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at + 1 :]
 
 
-def _parser(guard: Guard | None) -> argparse.ArgumentParser:
+def _parser(guard: Guard | None, app: object | None) -> argparse.ArgumentParser:
     from jwtguard import __version__  # the package may still be on its way while it imports us
 
     parser = _Parser(
@@ -146,7 +149,8 @@ def _parser(guard: Guard | None) -> argparse.ArgumentParser:
     routes.add_argument(
         "--app",
         metavar="module:app",
-        required=True,
+        required=app is None,
+        default=app,
         help="what the server runs; module:make_app() calls a function",
     )
     routes.add_argument("--json", action="store_true", help="the same as JSON")

@@ -51,7 +51,7 @@ class Row:
 def run(given: Namespace) -> int:
     """0, or 1 where a decorator guards nothing or no guard stands in front of a route."""
     guard = find(given.target)
-    app = _app(given.app)
+    app = _app(given.app) if isinstance(given.app, str) else given.app
     try:
         routes = list(routes_of(app))
     except Exception as error:

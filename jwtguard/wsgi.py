@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from .transport import Client
 
 
-Exchanges = tuple[drive.FetchSync, drive.Start]
-"""How HTTP exchanges are made, and how background work is begun."""
-
-
 class GuardMiddleware:
     """Judges every request before *app* sees it.
 
@@ -64,7 +60,7 @@ class GuardMiddleware:
 def decide(
     environ: "WSGIEnvironment",
     guard: Guard,
-    exchanges: Exchanges,
+    exchanges: drive.InThreads,
     is_public: Callable[[], bool] | None = None,
 ) -> Decision:
     """Allow or Deny the request of *environ*; *is_public* as in `Guard.judge`."""

@@ -1,0 +1,161 @@
+"""One exchange for many waiters, whoever makes it.
+
+A flight is who asks (a source), at which address, and for the how-manieth time. The first of its
+waiters begins the exchange, the others join; the outcome is kept for a moment, so that whoever
+comes late joins instead of asking again. Whoever began it may be cancelled without failing the
+others, and whoever joined waits no longer than twice the exchange's timeout.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from weakref import WeakKeyDictionary, finalize
+
+from .core.errors import FetchError
+from .core.model import Fetch, Fetched
+from .drive import FetchAsync, FetchSync, as_fetch_error
+
+
+class Flights:
+    """Exchanges and who waits for them: one table for all threads and event loops."""
+
+    def __init__(self) -> None:
+        self._reset()
+        in_children(self._reset)
+
+    def _reset(self) -> None:
+        """In a forked child nobody ends what the parent began."""
+        self._lock = threading.Lock()
+        # source -> address -> its last attempt and when it began; gone with the source
+        self._known: WeakKeyDictionary[object, dict[str, tuple[int, float, Future[Fetched]]]]
+        self._known = WeakKeyDictionary()
+
+    def join(self, fetch: Fetch, begin: Callable[[], Future[Fetched]]) -> Future[Fetched]:
+        """The exchange that *fetch* belongs to; where nobody began it, *begin* does.
+
+        *begin* must neither wait nor hold the source: once nobody can join what it began any more,
+        that is cancelled. What names no flight is an exchange of its own.
+        """
+        if fetch.flight is None:
+            return begin()
+        source, attempt = fetch.flight
+        with self._lock:
+            of_source = self._known.setdefault(source, {})
+            known, begun, future = of_source.get(fetch.url, (None, 0.0, None))
+            # An outcome that nobody stayed for, as all were cancelled, must not come up later.
+            is_recent = time.monotonic() < begun + 2 * fetch.timeout
+            if future is not None and known == attempt and is_recent:
+                return future
+            future = begin()
+            of_source[fetch.url] = attempt, time.monotonic(), future
+        abandoned = finalize(source, future.cancel)
+        abandoned.atexit = False
+        future.add_done_callback(lambda _: abandoned.detach())
+        return future
+
+
+def in_children(reset: Callable[[], None]) -> None:
+    """Call *reset* in every child that this process forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=reset)
+
+
+def outcome(future: "Future[Fetched]", fetch: Fetch) -> Fetched:
+    """Wait for an exchange, in a thread. Raises FetchError."""
+    try:
+        return future.result(min(2 * fetch.timeout, threading.TIMEOUT_MAX))
+    except FetchError as error:
+        raise FetchError(str(error)) from None  # everybody gets an error of his own
+    except TimeoutError:
+        raise _too_late(fetch) from None
+
+
+async def aoutcome(future: "Future[Fetched]", fetch: Fetch) -> Fetched:
+    """The same on an event loop."""
+    try:
+        async with asyncio.timeout(2 * fetch.timeout):
+            # Shielded: who is cancelled while waiting cancels nothing but its own waiting.
+            return await asyncio.shield(asyncio.wrap_future(future))
+    except FetchError as error:
+        raise FetchError(str(error)) from None
+    except TimeoutError:
+        raise _too_late(fetch) from None
+
+
+def _too_late(fetch: Fetch) -> FetchError:
+    return FetchError(f"{fetch.url}: no answer within {2 * fetch.timeout:g} s")
+
+
+# Two tables: a thread that waits may be the one whose event loop would have to go on.
+_in_threads = Flights()
+_on_loops = Flights()
+
+
+def joined(ask: FetchSync) -> FetchSync:
+    """*ask*, a user's function, called once for each flight: in the thread of who comes first."""
+
+    def fetch(wanted: Fetch) -> Fetched:
+        own: Future[Fetched] = Future()
+        own.set_running_or_notify_cancel()
+        future = _in_threads.join(wanted, lambda: own)
+        if future is not own:
+            return outcome(future, wanted)
+        try:
+            answer = ask(replace(wanted, flight=None))
+        except BaseException as error:
+            # One without a traceback: that would hold the source.
+            own.set_exception(FetchError(str(as_fetch_error(error))))
+            raise
+        own.set_result(answer)
+        return answer
+
+    return fetch
+
+
+def ajoined(ask: FetchAsync) -> FetchAsync:
+    """The same on event loops: called in a task of its own, which no waiter's end takes along."""
+
+    async def call(wanted: Fetch) -> Fetched:
+        return await ask(wanted)
+
+    async def fetch(wanted: Fetch) -> Fetched:
+        alone = replace(wanted, flight=None)
+        if wanted.flight is None:
+            return await ask(alone)
+        own: Future[Fetched] = Future()
+        future = _on_loops.join(wanted, lambda: own)
+        if future is own:
+            _tie(asyncio.get_running_loop().create_task(call(alone)), own, wanted.url)
+        return await aoutcome(future, wanted)
+
+    return fetch
+
+
+def _tie(task: "asyncio.Task[Fetched]", own: "Future[Fetched]", url: str) -> None:
+    """*own* ends as *task* does; *task* is cancelled with it."""
+    loop = task.get_loop()
+
+    def tell(task: "asyncio.Task[Fetched]") -> None:
+        if task.cancelled():
+            error: BaseException | None = FetchError(f"{url}: the event loop that asked has ended")
+        else:
+            error = task.exception()
+        if not own.set_running_or_notify_cancel():
+            return
+        if error is None:
+            own.set_result(task.result())
+        else:
+            own.set_exception(FetchError(str(as_fetch_error(error))))
+
+    def end(own: "Future[Fetched]") -> None:
+        if own.cancelled():
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(task.cancel)
+
+    task.add_done_callback(tell)
+    own.add_done_callback(end)

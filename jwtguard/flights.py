@@ -20,6 +20,11 @@ from .core.errors import FetchError
 from .core.model import Fetch, Fetched
 from .drive import FetchAsync, FetchSync, as_fetch_error
 
+Outcome = Fetched | str
+"""An answer, or the text of the `FetchError` that each waiter gets: one error for all would collect
+the tracebacks of all, and with them the source.
+"""
+
 
 class Flights:
     """Exchanges and who waits for them: one table for all threads and event loops."""
@@ -32,10 +37,10 @@ class Flights:
         """In a forked child nobody ends what the parent began."""
         self._lock = threading.Lock()
         # source -> address -> its last attempt and when it began; gone with the source
-        self._known: WeakKeyDictionary[object, dict[str, tuple[int, float, Future[Fetched]]]]
+        self._known: WeakKeyDictionary[object, dict[str, tuple[int, float, Future[Outcome]]]]
         self._known = WeakKeyDictionary()
 
-    def join(self, fetch: Fetch, begin: Callable[[], Future[Fetched]]) -> Future[Fetched]:
+    def join(self, fetch: Fetch, begin: Callable[[], Future[Outcome]]) -> Future[Outcome]:
         """The exchange that *fetch* belongs to; where nobody began it, *begin* does.
 
         *begin* must neither wait nor hold the source: once nobody can join what it began any more,
@@ -65,26 +70,26 @@ def in_children(reset: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=reset)
 
 
-def outcome(future: "Future[Fetched]", fetch: Fetch) -> Fetched:
+def wait(future: "Future[Outcome]", fetch: Fetch) -> Fetched:
     """Wait for an exchange, in a thread. Raises FetchError."""
     try:
-        return future.result(min(2 * fetch.timeout, threading.TIMEOUT_MAX))
-    except FetchError as error:
-        raise FetchError(str(error)) from None  # everybody gets an error of his own
+        return _told(future.result(min(2 * fetch.timeout, threading.TIMEOUT_MAX)))
     except TimeoutError:
         raise _too_late(fetch) from None
 
 
-async def aoutcome(future: "Future[Fetched]", fetch: Fetch) -> Fetched:
-    """The same on an event loop."""
-    try:
-        async with asyncio.timeout(2 * fetch.timeout):
-            # Shielded: who is cancelled while waiting cancels nothing but its own waiting.
-            return await asyncio.shield(asyncio.wrap_future(future))
-    except FetchError as error:
-        raise FetchError(str(error)) from None
-    except TimeoutError:
-        raise _too_late(fetch) from None
+async def await_(future: "Future[Outcome]", fetch: Fetch) -> Fetched:
+    """The same on an event loop. Whoever is cancelled cancels nothing but his own waiting."""
+    done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=2 * fetch.timeout)
+    if not done:
+        raise _too_late(fetch)
+    return _told(done.pop().result())
+
+
+def _told(outcome: Outcome) -> Fetched:
+    if isinstance(outcome, str):
+        raise FetchError(outcome)
+    return outcome
 
 
 def _too_late(fetch: Fetch) -> FetchError:
@@ -100,16 +105,15 @@ def joined(ask: FetchSync) -> FetchSync:
     """*ask*, a user's function, called once for each flight: in the thread of who comes first."""
 
     def fetch(wanted: Fetch) -> Fetched:
-        own: Future[Fetched] = Future()
+        own: Future[Outcome] = Future()
         own.set_running_or_notify_cancel()
         future = _in_threads.join(wanted, lambda: own)
         if future is not own:
-            return outcome(future, wanted)
+            return wait(future, wanted)
         try:
             answer = ask(replace(wanted, flight=None))
         except BaseException as error:
-            # One without a traceback: that would hold the source.
-            own.set_exception(FetchError(str(as_fetch_error(error))))
+            own.set_result(str(as_fetch_error(error)))
             raise
         own.set_result(answer)
         return answer
@@ -127,32 +131,29 @@ def ajoined(ask: FetchAsync) -> FetchAsync:
         alone = replace(wanted, flight=None)
         if wanted.flight is None:
             return await ask(alone)
-        own: Future[Fetched] = Future()
+        own: Future[Outcome] = Future()
         future = _on_loops.join(wanted, lambda: own)
         if future is own:
             _tie(asyncio.get_running_loop().create_task(call(alone)), own, wanted.url)
-        return await aoutcome(future, wanted)
+        return await await_(future, wanted)
 
     return fetch
 
 
-def _tie(task: "asyncio.Task[Fetched]", own: "Future[Fetched]", url: str) -> None:
+def _tie(task: "asyncio.Task[Fetched]", own: "Future[Outcome]", url: str) -> None:
     """*own* ends as *task* does; *task* is cancelled with it."""
     loop = task.get_loop()
 
     def tell(task: "asyncio.Task[Fetched]") -> None:
-        if task.cancelled():
-            error: BaseException | None = FetchError(f"{url}: the event loop that asked has ended")
-        else:
-            error = task.exception()
+        error = None if task.cancelled() else task.exception()
         if not own.set_running_or_notify_cancel():
             return
-        if error is None:
-            own.set_result(task.result())
+        if task.cancelled():
+            own.set_result(f"{url}: the event loop that asked has ended")
         else:
-            own.set_exception(FetchError(str(as_fetch_error(error))))
+            own.set_result(task.result() if error is None else str(as_fetch_error(error)))
 
-    def end(own: "Future[Fetched]") -> None:
+    def end(own: "Future[Outcome]") -> None:
         if own.cancelled():
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(task.cancel)

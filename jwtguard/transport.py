@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from . import drive
 from .core.errors import ConfigurationError, FetchError
 from .core.model import Fetch, Fetched, Flow
-from .flights import Flights, ajoined, aoutcome, in_children, joined, outcome
+from .flights import Flights, Outcome, ajoined, await_, in_children, joined, wait
 
 if TYPE_CHECKING:
     import httpx2
@@ -62,17 +62,17 @@ class Transport:
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """Wait for an exchange, in a thread. Raises FetchError."""
-        return outcome(self._join(fetch), fetch)
+        return wait(self._join(fetch), fetch)
 
     async def afetch(self, fetch: Fetch) -> Fetched:
         """Wait for an exchange, in an event loop. Raises FetchError."""
-        return await aoutcome(self._join(fetch), fetch)
+        return await await_(self._join(fetch), fetch)
 
     def background(self, flow: Flow[None]) -> None:
         """Run *flow* while nobody waits."""
         self._run(drive.arun(drive.unwatched(flow), self.afetch))
 
-    def _join(self, fetch: Fetch) -> "Future[Fetched]":
+    def _join(self, fetch: Fetch) -> "Future[Outcome]":
         """The exchange that this one belongs to, begun where nobody did."""
         alone = replace(fetch, flight=None)
         return _flights.join(fetch, lambda: self._run(self._exchange(alone)))
@@ -90,17 +90,17 @@ class Transport:
 
     # --- on our loop ---
 
-    async def _exchange(self, fetch: Fetch) -> Fetched:
+    async def _exchange(self, fetch: Fetch) -> Outcome:
         try:
             async with asyncio.timeout(fetch.timeout):
                 await _check_address(fetch)
                 return await self._ask(fetch)
-        except FetchError:
-            raise
+        except FetchError as error:
+            return str(error)
         except TimeoutError:
-            raise FetchError(f"{fetch.url}: no answer within {fetch.timeout:g} s") from None
+            return f"{fetch.url}: no answer within {fetch.timeout:g} s"
         except Exception as error:
-            raise FetchError(f"{fetch.url}: {_named(error)}") from None
+            return f"{fetch.url}: {_named(error)}"
 
     async def _ask(self, fetch: Fetch) -> Fetched:
         import httpx2

@@ -1166,6 +1166,23 @@ def test_warm_asks_a_remote_source_beside_keys_at_hand():
     assert len(run(guard.warm_flow(), answer([OTHER_KEY]))[1]) == 1
 
 
+def test_warm_is_a_flow_for_each_source_that_must_ask():
+    first, second = remote(), remote()
+    keys = [first, JWKSet({"keys": [KEY]})]
+    guard = Guard([issuer(keys), issuer(second, issuer="https://b.test/", name="b")])
+    flows = guard.warm_flows()
+    assert [next(flow).flight for flow in flows] == [(first, 0), (second, 0)]
+
+
+def test_warm_raises_nothing_for_a_defect_and_goes_on(caplog):
+    source = remote()
+    guard = Guard([issuer(Breaking()), issuer(source, issuer="https://b.test/", name="b")])
+    run(guard.warm_flow(), answer())
+    assert len(source.current()) == 1
+    found = [(one.name, one.getMessage()) for one in caplog.records if one.levelname == "ERROR"]
+    assert found == [("jwtguard", "unexpected RuntimeError at start-up")]
+
+
 # --- a key source of somebody else's ------------------------------------------------------------
 
 

@@ -38,9 +38,7 @@ class Watch:
     Raises ConfigurationError.
     """
 
-    def __init__(
-        self, guard: Guard, exchanges: tuple[drive.FetchAsync, drive.Start], grace: object
-    ) -> None:
+    def __init__(self, guard: Guard, exchanges: drive.OnLoops, grace: object) -> None:
         if type(grace) not in (int, float) or not 0 <= grace < math.inf:  # type: ignore[operator]
             raise ConfigurationError(
                 f"expiry_grace is a number of seconds, or None; found {grace!r}"

@@ -69,7 +69,7 @@ def install(
     setattr(outer, at, middleware)
 
     async def warm() -> None:
-        await drive.arun(guard.warm_flow(), *middleware.exchanges)
+        await drive.arun_all(guard.warm_flows(), *middleware.exchanges)
 
     app.on_startup.append(warm)
     app.exception_handlers.setdefault(Refused, _answer)

@@ -146,7 +146,7 @@ class _Door(Extension):
         app: quart.Quart,
         guard: Guard,
         protected: "WeakSet[Blueprint]",
-        exchanges: tuple[drive.FetchAsync, drive.Start],
+        exchanges: drive.OnLoops,
         watch: Watch | None,
     ) -> None:
         super().__init__(app, guard, protected)

@@ -420,6 +420,12 @@ def test_a_users_client_makes_the_exchange(make):
     assert asked[0].headers["x-own"] == "1"
 
 
+@pytest.mark.parametrize("client", ["x", httpx2.Client, object()])
+def test_what_is_no_client_is_an_error_when_the_transport_is_made(client):
+    with pytest.raises(errors.ConfigurationError, match=r"^client is an httpx2\.Client or an "):
+        Transport(client)
+
+
 def caused(error, by):
     error.__cause__ = by
     return error

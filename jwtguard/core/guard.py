@@ -246,15 +246,21 @@ class Guard:
         return left
 
     def warm_flow(self) -> Flow[None]:
-        """Fetch the keys that must be fetched. An outage is logged, and no more."""
+        """Fetch the keys that must be fetched, one source after the other.
+
+        Raises nothing: an outage is logged, and so is a defect of a key source.
+        """
+        for flow in self.warm_flows():
+            yield from flow
+
+    def warm_flows(self) -> list[Flow[None]]:
+        """The same, a flow for each source, to be run side by side."""
+        flows: list[Flow[None]] = []
         for issuer in self.issuers:
-            for source in issuer.sources:
-                if isinstance(source, RefreshingKeySource) and (
-                    source.due() or not source.current().keys
-                ):
-                    yield from source.refresh()
+            flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
             if issuer.introspection is not None:
-                yield from issuer.introspection.warm()
+                flows.append(issuer.introspection.warm())
+        return [_without_defects(flow) for flow in flows]
 
     # --- decide ---
 
@@ -283,7 +289,7 @@ class Guard:
         known = self.verifier.recall(field[7:], bound.candidates)
         if known is None:
             return None
-        if known.refreshing is not None and known.refreshing.due():
+        if _is_due(known):
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -493,8 +499,25 @@ class Guard:
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 
+def _warm(source: RefreshingKeySource) -> Flow[None]:
+    if source.due() or not source.current().keys:
+        yield from source.refresh()
+
+
+def _without_defects(flow: Flow[None]) -> Flow[None]:
+    """*flow*, where a defect is logged: the process starts, and requests are refused."""
+    try:
+        yield from flow
+    except Exception as error:
+        log.error("unexpected %s at start-up", type(error).__name__)
+
+
 def _is_due(known: Verified) -> bool:
-    return known.refreshing is not None and known.refreshing.due()
+    try:
+        return known.refreshing is not None and known.refreshing.due()
+    except Exception as error:  # a source of the user's
+        _unexpected(error)
+        return False
 
 
 def _refreshed(known: Verified) -> Flow[Verified]:
@@ -504,6 +527,8 @@ def _refreshed(known: Verified) -> Flow[Verified]:
         yield Background(known.refreshing.refresh())
     except FetchError as error:  # it could not be started; somebody tries again in a while
         log.error("keys were not refreshed: %s", error)
+    except Exception as error:  # a source of the user's
+        _unexpected(error)
     return known
 
 

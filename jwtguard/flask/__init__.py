@@ -125,7 +125,7 @@ class _Door(Extension):
         app: flask.Flask,
         guard: Guard,
         protected: "WeakSet[Blueprint]",
-        exchanges: wsgi.Exchanges,
+        exchanges: drive.InThreads,
     ) -> None:
         super().__init__(app, guard, protected)
         self._exchanges = exchanges

@@ -1247,6 +1247,23 @@ def test_warm_asks_a_remote_source_beside_keys_at_hand():
     assert len(run(guard.warm_flow(), answer([OTHER_KEY]))[1]) == 1
 
 
+def test_warm_is_a_flow_for_each_source_that_must_ask():
+    first, second = remote(), remote()
+    keys = [first, JWKSet({"keys": [KEY]})]
+    guard = Guard([issuer(keys), issuer(second, issuer="https://b.test/", name="b")])
+    flows = guard.warm_flows()
+    assert [next(flow).flight for flow in flows] == [(first, 0), (second, 0)]
+
+
+def test_warm_raises_nothing_for_a_defect_and_goes_on(caplog):
+    source = remote()
+    guard = Guard([issuer(Breaking()), issuer(source, issuer="https://b.test/", name="b")])
+    run(guard.warm_flow(), answer())
+    assert len(source.current()) == 1
+    found = [(one.name, one.getMessage()) for one in caplog.records if one.levelname == "ERROR"]
+    assert found == [("jwtguard", "unexpected RuntimeError at start-up")]
+
+
 # --- a key source of somebody else's ------------------------------------------------------------
 
 
@@ -1289,3 +1306,44 @@ def test_a_refusal_for_want_of_keys_names_the_issuer(caplog):
     decision, _ = run(guard.decide_flow(request()), DOWN)
     assert decision.status == 503
     assert " issuer=people " in caplog.text
+
+
+QUOTED = "what it choked on"
+
+
+class Broken:
+    """A user's source that works until its keys grow old."""
+
+    problems = ()
+
+    def __init__(self, *breaks):
+        self.breaks = breaks
+        self._known = JWKSet(idp.jwks())
+
+    def current(self):
+        return self._known.current()
+
+    def lookup(self, algorithm, kid):
+        return
+        yield
+
+    def due(self):
+        if "due" in self.breaks:
+            raise RuntimeError(QUOTED)
+        return True
+
+    def refresh(self):
+        raise RuntimeError(QUOTED)
+
+
+@pytest.mark.parametrize("what", ["due", "refresh"])
+def test_a_source_that_breaks_while_keys_are_refreshed_fails_no_request(what, caplog):
+    guard = guard_of(Broken(what))
+    for _ in range(2):
+        assert isinstance(run(guard.decide_flow(request()))[0], Allow)
+    assert isinstance(run(guard.verify_flow(idp.token()))[0], object)
+    field = request().header("authorization")
+    allow = guard.recall("GET", "/x", "/x", field)
+    assert allow is None or isinstance(allow, Allow)
+    assert "unexpected RuntimeError" in caplog.text
+    assert QUOTED not in caplog.text

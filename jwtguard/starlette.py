@@ -70,7 +70,9 @@ class TokenUser(BaseUser):
 
 
 class _Nobody(UnauthenticatedUser):
-    identity = ""  # Starlette 1.0 raises where a user without one is asked for it
+    @property
+    def identity(self) -> str:
+        return ""  # Starlette 1.0 raises here
 
 
 _NOBODY = _Nobody()

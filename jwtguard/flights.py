@@ -10,10 +10,11 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from weakref import WeakKeyDictionary, finalize
 
 from .core.errors import FetchError
@@ -83,10 +84,19 @@ def wait(future: "Future[Outcome]", fetch: Fetch) -> Fetched:
 
 async def await_(future: "Future[Outcome]", fetch: Fetch) -> Fetched:
     """The same on an event loop. Whoever is cancelled cancels nothing but his own waiting."""
+    place = next(_arrivals.setdefault(future, count()))
     done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=2 * fetch.timeout)
     if not done:
         raise _too_late(fetch)
+    # Each has a signature to check now. In one turn of the loop all of them would keep it from
+    # everybody else for too long, so they go in groups.
+    for _ in range(place // IN_ONE_TURN):
+        await asyncio.sleep(0)
     return _told(done.pop().result())
+
+
+IN_ONE_TURN = 32
+_arrivals: WeakKeyDictionary["Future[Outcome]", Iterator[int]] = WeakKeyDictionary()
 
 
 def _told(outcome: Outcome) -> Fetched:

@@ -7,6 +7,7 @@ read from the very bytes that the signature covers.
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 from .algorithms import ALGORITHMS
 from .cache import TokenCache
@@ -85,8 +86,10 @@ class Verifier:
             source = issuer.source_of(tenant)
             keys = source.current()
             found = keys.find(header.algorithm, header.kid)
-            if not found and may_ask and issuer.fetches and isinstance(source, RemoteKeySource):
-                return self._ask_then_verify(raw, candidates, issuer, header, source)
+            if not found and may_ask and issuer.fetches:
+                # Known by `fetches`; to ask the source itself costs more than the rest of this.
+                remote = cast(RemoteKeySource, source)
+                return self._ask_then_verify(raw, candidates, issuer, header, remote)
             key = check_signature(header, signing_input, signature, found)
         except AuthError as error:
             error.issuer, error.subject = issuer.name, claims.get("sub")

@@ -7,7 +7,7 @@ async def reports(request: Request[VerifiedToken, VerifiedToken, State]) -> str:
     return f"for {request.auth.subject}"
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response
@@ -174,7 +174,7 @@ def _answer(_: Request[Any, Any, Any], refused: Exception) -> Response[None]:
 
 def requires(
     requirement: Requirement | None = None, /, **words: Any
-) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
+) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
     """A Litestar guard: handlers, controllers, routers or the app want a valid token that meets a
     `Requirement`, one object or its words.
 
@@ -185,26 +185,37 @@ def requires(
     Raises `errors.ConfigurationError` for words that make no sense, when it is called, and where
     no guard saw the request.
     """
-    wanted = requirement_from(requirement, words)
+    return _Required(requirement_from(requirement, words))
 
-    def required(
-        connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler | None = None
-    ) -> None:
+
+class _Required:
+    def __init__(self, wanted: Requirement) -> None:
+        self._wanted = wanted
+        # Litestar asks whether this is a coroutine function, else it calls in a thread. The class's
+        # own is a plain function, so that it can say at once that it is used as a decorator.
+        vars(self)["__call__"] = self._judge
+
+    def __call__(
+        self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler | None = None
+    ) -> Awaitable[None]:
         if handler is None:
             raise ConfigurationError(
                 "requires(…) is no decorator in Litestar; write @get(…, guards=[requires(…)])"
             )
+        return self._judge(connection, handler)
+
+    async def _judge(
+        self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+    ) -> None:
         scope: Any = connection.scope
         request = ScopeRequest({**scope, "path": scope.get(_PATH, scope["path"])})
-        deny = judge(wanted, scope, request, connection.path_params, str(handler))
+        deny = judge(self._wanted, scope, request, connection.path_params, str(handler))
         if deny is None:
             return
         if request.websocket:
             # RFC 6455 section 7.4.1: policy violation.
             raise WebSocketException(detail="", code=1008)
         raise Refused(deny)
-
-    return required
 
 
 # --- OpenAPI ------------------------------------------------------------------------------------

@@ -183,7 +183,9 @@ class Protected(SecurityBase):
         if token is None or wanted:
             published = {"jwtguard.token": token, "jwtguard.guard": self.guard}
             name = getattr(scope.get("endpoint"), "__qualname__", "Protected")
-            deny = judge(wanted, published, request_of(scope), connection.path_params, name)
+            deny = judge(
+                wanted, published, lambda: request_of(scope), connection.path_params, name
+            )
             if deny is not None:
                 raise _refused(scope, deny)
         return token

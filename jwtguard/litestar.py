@@ -208,11 +208,16 @@ class _Required:
         self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
     ) -> None:
         scope: Any = connection.scope
-        request = ScopeRequest({**scope, "path": scope.get(_PATH, scope["path"])})
-        deny = judge(self._wanted, scope, request, connection.path_params, str(handler))
+        deny = judge(
+            self._wanted,
+            scope,
+            lambda: ScopeRequest({**scope, "path": scope.get(_PATH, scope["path"])}),
+            connection.path_params,
+            handler,
+        )
         if deny is None:
             return
-        if request.websocket:
+        if scope["type"] == "websocket":
             # RFC 6455 section 7.4.1: policy violation.
             raise WebSocketException(detail="", code=1008)
         raise Refused(deny)

@@ -261,7 +261,7 @@ async def _response(deny: Deny) -> quart.Response:
 async def _refusal(wanted: Requirement, view: str) -> quart.Response | None:
     connection = _connection()
     scope = cast(asgi.Scope, connection.scope)
-    deny = judge(wanted, scope, ScopeRequest(scope), connection.view_args or {}, view)
+    deny = judge(wanted, scope, lambda: ScopeRequest(scope), connection.view_args or {}, view)
     return None if deny is None else await _response(deny)
 
 

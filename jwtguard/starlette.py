@@ -274,7 +274,7 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
 
         def refusal(scope: Scope) -> Deny | None:
             arguments: Mapping[str, object] = scope.get("path_params") or {}
-            return judge(wanted, scope, request_of(scope), arguments, name)
+            return judge(wanted, scope, lambda: request_of(scope), arguments, name)
 
         if inspect.isclass(view):
             _guard_class(view, refusal)

@@ -127,8 +127,9 @@ class Extension:
         """Forget what was read of *request* before *allow* changed it: sessions read cookies."""
         if allow.query is not None:
             request.query_string = allow.query.encode("latin-1")
-        for name in vars(request).keys() & _kept(request.__class__):
-            delattr(request, name)
+        kept = vars(request)
+        for name in kept.keys() & _kept(request.__class__):
+            del kept[name]
         if allow.query is not None and isinstance(request.routing_exception, RequestRedirect):
             try:
                 self.app.create_url_adapter(request).match()  # type: ignore[attr-defined]

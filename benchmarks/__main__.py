@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import issuers, matching, memory, outage, refresh, requests, stampede
+from . import frameworks, issuers, matching, memory, outage, refresh, requests, stampede
 
 SEEN_BUDGET = {"HS256": 1 / 12, "RS256": 1 / 20}
 NEW_BUDGET = 1 / 4
@@ -19,6 +19,7 @@ OUTAGE_BUDGET = {"p50": 1.1, "p99": 1.5}
 WAIT_BUDGET = refresh.DELAY / 2 * 1000  # milliseconds: who waits for the provider takes twice that
 BEGUN_BUDGET = 1.25  # once for each fetch; two threads may well begin together
 ISSUERS_BUDGET = 1.2
+FRAMEWORKS_BUDGET = 1 / 15
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -189,6 +190,24 @@ def _issuers(given: argparse.Namespace) -> Iterable[str]:
             yield _line(f"{sizes}, unknown iss", row.unknown / first.unknown, ISSUERS_BUDGET)
 
 
+def _frameworks(given: argparse.Namespace) -> Iterable[str]:
+    print("\nframeworks, added time per request")
+    print(f"{'':49}{'app alone':>12}{'seen token':>12}   beside")
+    for name in frameworks.FRAMEWORKS:
+        for algorithm in frameworks.ALGORITHMS:
+            # Of a framework's whole request, so fewer requests tell as much.
+            found = _in_own_process(
+                frameworks.measure, name, algorithm, given.rounds, max(given.batch // 3, 1)
+            )
+            for row in found:
+                what = f"{row.framework:13}{row.algorithm:6}{row.form:30}"
+                peers = ", ".join(f"{peer} {took:.1f}" for peer, took in row.peers.items())
+                print(f"{what:49}{row.alone:12.1f}{row.ours:12.1f}   {peers}")
+                for peer, took in row.peers.items():
+                    said = f"{row.framework} {row.algorithm} {row.form} / {peer}"
+                    yield _line(said, row.ours / took, FRAMEWORKS_BUDGET)
+
+
 TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "requests": _requests,
     "matching": _matching,
@@ -197,6 +216,7 @@ TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "outage": _outage,
     "refresh": _refresh,
     "issuers": _issuers,
+    "frameworks": _frameworks,
 }
 """Each prints itself and yields its lines of the budget."""
 

@@ -98,9 +98,9 @@ class _Inside:
         self._plain: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = ScopeRequest(scope)
-        if self._is_torn(request.path.rstrip("/")):
+        if self._is_torn(scope):
             guard: Guard = scope["jwtguard.guard"]
+            request = ScopeRequest(scope)
             error = AmbiguousTarget("ambiguous_path", found=request.path)
             deny = guard.refusal(error, request, "litestar:mount")
             if request.websocket:
@@ -112,7 +112,7 @@ class _Inside:
             scope[_PATH] = scope["path"]
             await self.app(scope, receive, send)
 
-    def _is_torn(self, path: str) -> bool:
+    def _is_torn(self, scope: Scope) -> bool:
         """Whether Litestar would take ``/filesX`` to what is mounted at ``/files``.
 
         It compares beginnings and not segments, and rules for ``/files/**`` do not speak of that
@@ -124,13 +124,16 @@ class _Inside:
             self._mounts = [
                 route.path
                 for route in routes
-                if isinstance(route, ASGIRoute) and route.route_handler.is_mount
+                if isinstance(route, ASGIRoute)
+                and route.route_handler.is_mount
+                and route.path != "/"
             ]
             self._plain = {route.path for route in routes if not route.path_parameters}
+        if not self._mounts:
+            return False
+        path = ScopeRequest(scope).path.rstrip("/")
         return path not in self._plain and any(
-            path.startswith(mount) and not path.startswith(f"{mount}/")
-            for mount in self._mounts
-            if mount != "/"
+            path.startswith(mount) and not path.startswith(f"{mount}/") for mount in self._mounts
         )
 
 
@@ -196,7 +199,9 @@ class _Required:
         vars(self)["__call__"] = self._judge
 
     def __call__(
-        self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler | None = None
+        self,
+        connection: ASGIConnection[Any, Any, Any, Any],
+        handler: BaseRouteHandler | None = None,
     ) -> Awaitable[None]:
         if handler is None:
             raise ConfigurationError(

@@ -154,7 +154,8 @@ class _Door(Extension):
 
     async def judge(self) -> quart.Response | None:
         """The refusal of this request or handshake, or None."""
-        self.check_routes()
+        if not self.is_checked:
+            self.check_routes()
         connection, guard = _connection(), self.guard
         scope = cast(asgi.Scope, connection.scope)
         is_http = scope["type"] == "http"

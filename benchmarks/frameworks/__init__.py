@@ -57,7 +57,7 @@ class Row:
     framework: str
     algorithm: str
     form: str
-    bare: float  # the whole request of the app alone
+    alone: float  # the whole request without it
     ours: float
     peers: Mapping[str, float]
 

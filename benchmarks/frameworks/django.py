@@ -18,7 +18,7 @@ from benchmarks.peer import Checker, Refused
 from benchmarks.traffic import AUDIENCE, ISSUER, NEEDED_SCOPE, Signer, wsgi_caller, wsgi_request
 
 GUARD = "jwtguard.django.GuardMiddleware"
-PEER = "djangorestframework-simplejwt"
+PEER = "simplejwt"
 DECORATORS = {"PyJWT": Beyond("@peer", "@empty")}
 FORMS = [
     Form(
@@ -26,8 +26,8 @@ FORMS = [
         Beyond("guard", "bare"),
         {PEER: Beyond("simplejwt", "bare"), "PyJWT": Beyond("peer", "bare")},
     ),
-    Form("@requires", Beyond("guard @requires", "guard @empty"), DECORATORS),
-    Form("GuardMiddleware and @requires", Beyond("guard @requires", "@empty"), DECORATORS),
+    Form("@requires, guarded", Beyond("guard @requires", "guard @empty"), DECORATORS),
+    Form("guard and @requires", Beyond("guard @requires", "@empty"), DECORATORS),
 ]
 caller = wsgi_caller
 

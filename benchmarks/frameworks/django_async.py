@@ -1,4 +1,4 @@
-"""Django under ASGI, all of it async; from Django's request on, as what is before it makes tasks."""
+"""Django under ASGI, all of it async; from Django's request on, as Django makes tasks before it."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps

@@ -20,9 +20,9 @@ FORMS = [
         Beyond("guard", "bare"),
         {MIDDLEWARE: Beyond("peer", "bare")},
     ),
-    Form("Protected alone", Beyond("Protected", "empty"), TUTORIAL),
-    Form("Protected behind install", Beyond("guard Protected", "guard empty"), TUTORIAL),
-    Form("install and Protected", Beyond("guard Protected", "empty"), TUTORIAL),
+    Form("Protected", Beyond("Protected", "empty"), TUTORIAL),
+    Form("Protected, guarded", Beyond("guard Protected", "guard empty"), TUTORIAL),
+    Form("guard and Protected", Beyond("guard Protected", "empty"), TUTORIAL),
 ]
 request, caller = asgi_request, asgi_caller
 

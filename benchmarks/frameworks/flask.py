@@ -20,12 +20,12 @@ FORMS = [
         {PEER: Beyond("peer", "bare")},
     ),
     Form(
-        "@requires",
+        "@requires, guarded",
         Beyond("guard @requires", "guard @empty"),
         {PEER: Beyond("peer @jwt_required", "@empty")},
     ),
     Form(
-        "JWTGuard and @requires",
+        "guard and @requires",
         Beyond("guard @requires", "@empty"),
         {PEER: Beyond("peer @jwt_required", "@empty")},
     ),

@@ -14,12 +14,12 @@ from jwtguard.litestar import install, requires
 FORMS = [
     Form("install", Beyond("guard", "bare"), {"JWTAuth": Beyond("peer", "bare")}),
     Form(
-        "requires",
+        "requires, guarded",
         Beyond("guard requires", "guard empty"),
         {"JWTAuth": Beyond("peer scope", "empty")},
     ),
     Form(
-        "install and requires",
+        "guard and requires",
         Beyond("guard requires", "empty"),
         {"JWTAuth": Beyond("peer scope", "empty")},
     ),

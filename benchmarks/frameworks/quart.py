@@ -19,12 +19,12 @@ FORMS = [
         {"PyJWT": Beyond("peer", "bare")},
     ),
     Form(
-        "@requires",
+        "@requires, guarded",
         Beyond("guard @requires", "guard @empty"),
         {"PyJWT": Beyond("@peer", "@empty")},
     ),
     Form(
-        "JWTGuard and @requires",
+        "guard and @requires",
         Beyond("guard @requires", "@empty"),
         {"PyJWT": Beyond("@peer", "@empty")},
     ),

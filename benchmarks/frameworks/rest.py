@@ -10,14 +10,14 @@ from benchmarks.traffic import NEEDED_SCOPE, Signer
 
 SIMPLEJWT = {PEER: Beyond("simplejwt", "empty")}
 FORMS = [
-    Form("TokenAuthentication alone", Beyond("authentication", "empty"), SIMPLEJWT),
+    Form("TokenAuthentication", Beyond("authentication", "empty"), SIMPLEJWT),
     Form(
-        "TokenAuthentication behind the guard",
+        "TokenAuthentication, guarded",
         Beyond("guard authentication", "guard empty"),
         SIMPLEJWT,
     ),
-    Form("Requires behind the guard", Beyond("guard Requires", "guard authentication"), SIMPLEJWT),
-    Form("all three", Beyond("guard Requires", "empty"), SIMPLEJWT),
+    Form("Requires, guarded", Beyond("guard Requires", "guard authentication"), SIMPLEJWT),
+    Form("guard and both", Beyond("guard Requires", "empty"), SIMPLEJWT),
 ]
 
 __all__ = ["FORMS", "apps", "caller", "request"]

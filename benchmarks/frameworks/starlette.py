@@ -27,12 +27,12 @@ FORMS = [
         {MIDDLEWARE: Beyond("peer", "bare")},
     ),
     Form(
-        "@requires",
+        "@requires, guarded",
         Beyond("guard @requires", "guard @empty"),
         {"PyJWT": Beyond("@peer", "@empty")},
     ),
     Form(
-        "install and @requires",
+        "guard and @requires",
         Beyond("guard @requires", "@empty"),
         {
             MIDDLEWARE: Beyond("peer @requires", "@empty"),

@@ -131,7 +131,8 @@ class _Door(Extension):
 
     def judge(self) -> flask.Response | None:
         """The refusal of this request, or None."""
-        self.check_routes()
+        if not self.is_checked:
+            self.check_routes()
         request = _request()
         environ, guard = request.environ, self.guard
         if request.method != environ["REQUEST_METHOD"].upper():

@@ -116,7 +116,7 @@ def _memory(given: argparse.Namespace) -> Iterable[str]:
     print("\nmemory, every token new")
     print(f"{'tokens':>12}{'remembered':>12}{'growth MiB':>12}")
     # Nothing that was freed before hides what grows.
-    rows = _in_own_process(memory.measure, memory.marks(given.tokens))
+    rows = in_own_process(memory.measure, memory.marks(given.tokens))
     for kept in rows:
         print(f"{kept.tokens:12,}{kept.remembered:12,}{kept.growth:12.1f}")
     grown = rows[-1].growth - rows[0].growth
@@ -128,7 +128,7 @@ def _stampede(given: argparse.Namespace) -> Iterable[str]:
     print(f"{'':24}{'fetches':>12}{'loop away':>12}{'of it busy':>12}{'slowest':>12}")
     # Only the first exchange of a process loads the HTTP client.
     rows = stampede.worst(
-        [_in_own_process(stampede.measure, given.stampede) for _ in range(stampede.RUNS)]
+        [in_own_process(stampede.measure, given.stampede) for _ in range(stampede.RUNS)]
     )
     for row in rows:
         away = [f"{'-' if one is None else f'{one:.1f}':>12}" for one in (row.gap, row.busy)]
@@ -196,7 +196,7 @@ def _frameworks(given: argparse.Namespace) -> Iterable[str]:
     for name in frameworks.FRAMEWORKS:
         for algorithm in frameworks.ALGORITHMS:
             # Of a framework's whole request, so fewer requests tell as much.
-            found = _in_own_process(
+            found = in_own_process(
                 frameworks.measure, name, algorithm, given.rounds, max(given.batch // 3, 1)
             )
             for row in found:
@@ -221,7 +221,8 @@ TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
 """Each prints itself and yields its lines of the budget."""
 
 
-def _in_own_process(measure: Callable[..., Any], *words: Any) -> Any:
+def in_own_process(measure: Callable[..., Any], *words: Any) -> Any:
+    """What *measure* finds where nothing else ran before."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, words)
 

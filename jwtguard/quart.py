@@ -187,10 +187,10 @@ class _Door(Extension):
         connection.scope = cast(Any, scope)
         if allow.remove:
             headers = connection.headers
-            kept = [(k, v) for k, v in headers if k.lower().replace("_", "-") not in allow.remove]
-            kept += [(name.title(), _latin1(value)) for name, value in allow.set]
-            headers.clear()
-            headers.extend(kept)
+            for name in [k for k, _ in headers if k.lower().replace("_", "-") in allow.remove]:
+                headers.remove(name)  # in every spelling; the next of them finds nothing
+            for name, value in allow.set:
+                headers.add(name.title(), _latin1(value))
         if allow.subprotocol is not None:
             _choose(cast(quart.Websocket, connection), scope["subprotocols"], allow.subprotocol)
         if allow.remove or allow.query is not None:

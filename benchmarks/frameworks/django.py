@@ -27,7 +27,6 @@ FORMS = [
         {PEER: Beyond("simplejwt", "bare"), "PyJWT": Beyond("peer", "bare")},
     ),
     Form("@requires, guarded", Beyond("guard @requires", "guard @empty"), DECORATORS),
-    Form("guard and @requires", Beyond("guard @requires", "@empty"), DECORATORS),
 ]
 caller = wsgi_caller
 

@@ -22,7 +22,6 @@ FORMS = [
     ),
     Form("Protected", Beyond("Protected", "empty"), TUTORIAL),
     Form("Protected, guarded", Beyond("guard Protected", "guard empty"), TUTORIAL),
-    Form("guard and Protected", Beyond("guard Protected", "empty"), TUTORIAL),
 ]
 request, caller = asgi_request, asgi_caller
 

@@ -24,11 +24,6 @@ FORMS = [
         Beyond("guard @requires", "guard @empty"),
         {PEER: Beyond("peer @jwt_required", "@empty")},
     ),
-    Form(
-        "guard and @requires",
-        Beyond("guard @requires", "@empty"),
-        {PEER: Beyond("peer @jwt_required", "@empty")},
-    ),
 ]
 request, caller = wsgi_request, wsgi_caller
 

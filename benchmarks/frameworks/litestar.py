@@ -18,11 +18,6 @@ FORMS = [
         Beyond("guard requires", "guard empty"),
         {"JWTAuth": Beyond("peer scope", "empty")},
     ),
-    Form(
-        "guard and requires",
-        Beyond("guard requires", "empty"),
-        {"JWTAuth": Beyond("peer scope", "empty")},
-    ),
 ]
 request, caller = asgi_request, asgi_caller
 

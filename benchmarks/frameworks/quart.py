@@ -23,11 +23,6 @@ FORMS = [
         Beyond("guard @requires", "guard @empty"),
         {"PyJWT": Beyond("@peer", "@empty")},
     ),
-    Form(
-        "guard and @requires",
-        Beyond("guard @requires", "@empty"),
-        {"PyJWT": Beyond("@peer", "@empty")},
-    ),
 ]
 request = asgi_request
 

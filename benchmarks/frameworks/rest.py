@@ -17,7 +17,6 @@ FORMS = [
         SIMPLEJWT,
     ),
     Form("Requires, guarded", Beyond("guard Requires", "guard authentication"), SIMPLEJWT),
-    Form("guard and both", Beyond("guard Requires", "empty"), SIMPLEJWT),
 ]
 
 __all__ = ["FORMS", "apps", "caller", "request"]

@@ -6,7 +6,6 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationError, SimpleUser
-from starlette.authentication import requires as starlette_requires
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection, Request
@@ -30,14 +29,6 @@ FORMS = [
         "@requires, guarded",
         Beyond("guard @requires", "guard @empty"),
         {"PyJWT": Beyond("@peer", "@empty")},
-    ),
-    Form(
-        "guard and @requires",
-        Beyond("guard @requires", "@empty"),
-        {
-            MIDDLEWARE: Beyond("peer @requires", "@empty"),
-            "PyJWT": Beyond("@peer", "@empty"),
-        },
     ),
 ]
 request, caller = asgi_request, asgi_caller
@@ -65,7 +56,6 @@ def apps(signer: Signer) -> dict[str, Starlette]:
     guard = signer.guard()
     checker = Checker(signer)
     needs = requires(scopes=NEEDED_SCOPE)
-    peer = [authentication(checker)]
 
     def by_hand(view: Any) -> Any:
         @wraps(view)
@@ -84,8 +74,7 @@ def apps(signer: Signer) -> dict[str, Starlette]:
         "guard": _app(guard=guard),
         "guard @empty": _app(_empty, guard=guard),
         "guard @requires": _app(needs, guard=guard),
-        "peer": _app(middleware=peer),
-        "peer @requires": _app(starlette_requires(NEEDED_SCOPE), middleware=peer),
+        "peer": _app(middleware=[authentication(checker)]),
         "@peer": _app(by_hand),
     }
 

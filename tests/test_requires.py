@@ -444,7 +444,7 @@ def test_a_door_that_publishes_less_is_told_what_is_missing(published):
     from jwtguard.requires import judge
 
     with pytest.raises(errors.ConfigurationError, match=r"jwtguard\.token and jwtguard\.guard"):
-        judge(Requirement(), published, lambda: Request("GET", "/x"), {}, "view")
+        judge(Requirement(), published, Request("GET", "/x"), {}, "view")
 
 
 # --- what views say of themselves ---------------------------------------------------------------

@@ -12,6 +12,7 @@ async def feed():
 """
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -280,13 +281,15 @@ def requires(
 
     def decorate(view: View) -> View:
         name = getattr(refuse_class(view), "__qualname__", repr(view))
+        is_async = inspect.iscoroutinefunction(view)
 
         @wraps(view)
         async def required(*args: Any, **kwargs: Any) -> Any:
             refusal = await _refusal(wanted, name)
             if refusal is not None:
                 return refusal
-            return await quart.current_app.ensure_async(view)(*args, **kwargs)
+            on_loop = view if is_async else quart.current_app.ensure_async(view)
+            return await cast(Any, on_loop)(*args, **kwargs)
 
         return mark(cast(View, required), wanted, view)
 

@@ -125,9 +125,9 @@ class Extension:
         """Forget what was read of *request* before *allow* changed it: sessions read cookies."""
         if allow.query is not None:
             request.query_string = allow.query.encode("latin-1")
-        kept = vars(request)
-        for name in kept.keys() & _kept(request.__class__):
-            del kept[name]
+        read = vars(request)
+        for name in _kept(request.__class__).intersection(read):
+            del read[name]
         if allow.query is not None and isinstance(request.routing_exception, RequestRedirect):
             try:
                 self.app.create_url_adapter(request).match()  # type: ignore[attr-defined]

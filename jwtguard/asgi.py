@@ -31,6 +31,8 @@ class GuardMiddleware:
 
     The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
     jwtguard alone, or by *fetch*, ``async Fetch -> Fetched``, which raises `errors.FetchError`.
+    *fetch* is called once for all requests that wait for the same. The guard's own `Guard.warm`,
+    `Guard.verify` and their kin make exchanges in the same way from then on.
 
     WebSockets and server-sent events end *expiry_grace* seconds after their token does; with None
     they go on for as long as they like.

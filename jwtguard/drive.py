@@ -1,17 +1,28 @@
 """Run a flow: the only place where waiting is spelled out twice, without and with an event loop."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .core.errors import ConfigurationError, FetchError
 from .core.model import Fetch, Fetched, Flow
 
+log = logging.getLogger("jwtguard")
+
 T = TypeVar("T")
+
+AT_ONCE = 32
+"""Flows that run side by side where there are many."""
 
 FetchSync = Callable[[Fetch], Fetched]
 FetchAsync = Callable[[Fetch], Awaitable[Fetched]]
 Start = Callable[[Flow[None]], object]
 """Starts a flow that nobody waits for."""
+InThreads = tuple[FetchSync, Start]
+OnLoops = tuple[FetchAsync, Start]
+"""How exchanges are made, and how background work is begun."""
 
 
 def no_transport(fetch: Fetch) -> Fetched:
@@ -24,7 +35,7 @@ async def no_async_transport(fetch: Fetch) -> Fetched:
     return no_transport(fetch)
 
 
-def _as_fetch_error(error: Exception) -> FetchError:
+def as_fetch_error(error: BaseException) -> FetchError:
     """Whatever a transport raises, the exchange was not completed; its text may hold a secret."""
     if isinstance(error, FetchError):
         return error
@@ -48,7 +59,7 @@ def run(flow: Flow[T], fetch: FetchSync = no_transport, start: Start | None = No
                     answer = None
                     start(wanted.flow) if start else run(wanted.flow, fetch)
             except Exception as error:
-                wanted = flow.throw(_as_fetch_error(error))
+                wanted = flow.throw(as_fetch_error(error))
             else:
                 wanted = flow.send(answer)
     except StopIteration as stop:
@@ -72,7 +83,7 @@ async def arun(
                     answer = None
                     start(wanted.flow) if start else await arun(wanted.flow, fetch)
             except Exception as error:
-                wanted = flow.throw(_as_fetch_error(error))
+                wanted = flow.throw(as_fetch_error(error))
             else:
                 wanted = flow.send(answer)
     except StopIteration as stop:
@@ -80,3 +91,36 @@ async def arun(
         return result
     finally:
         flow.close()
+
+
+def run_all(
+    flows: Iterable[Flow[None]], fetch: FetchSync = no_transport, start: Start | None = None
+) -> None:
+    """Run *flows* side by side, in threads that have ended when this returns."""
+    with ThreadPoolExecutor(AT_ONCE, "jwtguard") as pool:
+        for _ in pool.map(lambda flow: run(flow, fetch, start), flows):
+            pass
+
+
+async def arun_all(
+    flows: Iterable[Flow[None]], fetch: FetchAsync = no_async_transport, start: Start | None = None
+) -> None:
+    """The same on an event loop, in tasks."""
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(flow: Flow[None]) -> None:
+        async with limit:
+            await arun(flow, fetch, start)
+
+    await asyncio.gather(*map(one, flows))
+
+
+def unwatched(flow: Flow[None]) -> Flow[None]:
+    """*flow* for the background: a defect of it is logged, as nobody waits to be told.
+
+    Without its text, which may quote what it choked on.
+    """
+    try:
+        yield from flow
+    except Exception as error:
+        log.error("unexpected %s in the background", type(error).__name__)

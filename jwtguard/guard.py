@@ -15,6 +15,21 @@ _shared = Shared()
 class Guard(guard.Guard):
     __doc__ = guard.Guard.__doc__
 
+    # The process's transport, until a door brings a way of its own.
+    in_threads: drive.InThreads = (_shared.fetch, _shared.background)
+    on_loops: drive.OnLoops = (_shared.afetch, _shared.background)
+
+    def exchange(
+        self, in_threads: drive.InThreads | None = None, on_loops: drive.OnLoops | None = None
+    ) -> None:
+        """Make HTTP exchanges in this way from now on; None: as before.
+
+        Doors that are given a ``client`` (for both) or a ``fetch`` call this, so that `warm`,
+        `verify`, `decide` and doors that were given neither do as they do; the last one counts.
+        """
+        self.in_threads = in_threads or self.in_threads
+        self.on_loops = on_loops or self.on_loops
+
     def verify(
         self,
         raw: str,
@@ -28,7 +43,7 @@ class Guard(guard.Guard):
         value where there are several of them.
         """
         flow = self.verify_flow(raw, requirement, issuers)
-        return drive.run(flow, _shared.fetch, _shared.background)
+        return drive.run(flow, *self.in_threads)
 
     async def averify(
         self,
@@ -39,24 +54,25 @@ class Guard(guard.Guard):
     ) -> VerifiedToken:
         """The same on an event loop."""
         flow = self.verify_flow(raw, requirement, issuers)
-        return await drive.arun(flow, _shared.afetch, _shared.background)
+        return await drive.arun(flow, *self.on_loops)
 
     def decide(self, request: Request) -> Decision:
         """Allow or Deny a request; for writers of doors."""
-        return drive.run(self.decide_flow(request), _shared.fetch, _shared.background)
+        return drive.run(self.decide_flow(request), *self.in_threads)
 
     async def adecide(self, request: Request) -> Decision:
         """The same on an event loop."""
         flow = self.decide_flow(request)
-        return await drive.arun(flow, _shared.afetch, _shared.background)
+        return await drive.arun(flow, *self.on_loops)
 
     def warm(self) -> None:
         """Fetch the keys that must be fetched, so that the first request need not wait.
 
-        For start-up. An outage is logged and stops nothing.
+        For start-up, after the doors were made where one has a ``client`` or a ``fetch`` of its
+        own. All sources are asked at once. An outage is logged and stops nothing.
         """
-        drive.run(self.warm_flow(), _shared.fetch, _shared.background)
+        drive.run_all(self.warm_flows(), *self.in_threads)
 
     async def awarm(self) -> None:
         """The same on an event loop, for a lifespan hook."""
-        await drive.arun(self.warm_flow(), _shared.afetch, _shared.background)
+        await drive.arun_all(self.warm_flows(), *self.on_loops)

@@ -6,6 +6,7 @@ most once a second while requests come in: a new version is taken when it can be
 the keys of the old one stay and a line is logged.
 """
 
+import inspect
 import json
 import logging
 import os
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from .core import keyloader, keys, remote
+from .core.discovery import TENANT
 from .core.errors import FetchError, Problem
 from .core.keys import KeySet, Loaded
-from .core.remote import TENANT, RemoteWords
+from .core.remote import RemoteWords
 from .lastknown import LastKnown, Origin
 
 log = logging.getLogger("jwtguard.keys")
@@ -178,6 +180,15 @@ _CACHE_FILE = """
 """
 
 
+def _with_cache_file(init: Callable[..., None]) -> inspect.Signature:
+    """The core's parameters and ours, written out for people, editors and `inspect`."""
+    given = inspect.signature(remote.RemoteKeys.__init__).parameters
+    first, *_ = list(inspect.signature(init).parameters.values())[1:]
+    own = inspect.Parameter("cache_file", inspect.Parameter.KEYWORD_ONLY, default=None)
+    words = [one for one in given.values() if one.kind is one.KEYWORD_ONLY]
+    return inspect.Signature([first, *words[:-2], own, *words[-2:]])  # clock and jitter last
+
+
 class _KeptInFile(remote.RemoteKeys):
     """Fetched keys that outlive the process in a file."""
 
@@ -276,3 +287,7 @@ class Discovery(_KeptInFile, remote.Discovery):
             source._keep_in(file.with_name(f"{file.stem}-{digest}{file.suffix}"))
             source._begin()
         return source
+
+
+RemoteKeys.__signature__ = _with_cache_file(RemoteKeys.__init__)  # type: ignore[attr-defined]
+Discovery.__signature__ = _with_cache_file(Discovery.__init__)  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ outage ends nothing before the token's own end.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from . import drive
@@ -38,9 +38,7 @@ class Watch:
     Raises ConfigurationError.
     """
 
-    def __init__(
-        self, guard: Guard, exchanges: tuple[drive.FetchAsync, drive.Start], grace: object
-    ) -> None:
+    def __init__(self, guard: Guard, exchanges: drive.OnLoops, grace: object) -> None:
         if type(grace) not in (int, float) or not 0 <= grace < math.inf:  # type: ignore[operator]
             raise ConfigurationError(
                 f"expiry_grace is a number of seconds, or None; found {grace!r}"
@@ -140,15 +138,22 @@ class EventStream:
         """What the app sends. A plain function: this is on the way of every answer."""
         if self.connection is not None:
             return self.connection.send(message)
-        if message["type"] == "http.response.start" and _begins_events(message):
+        if message["type"] != "http.response.start":
+            return self._send(message)
+        headers = message.get("headers", ())
+        if not isinstance(headers, list):  # any iterable may stand there, and be used up by us
+            headers = list(headers)
+            message = {**message, "headers": headers}
+        if _begin_events(headers):
             end = {"type": "http.response.body", "body": b"", "more_body": False}
             self.connection = _Connection(self._watch, self._token, self._send, end)
         return self._send(message)
 
 
-def _begins_events(message: Message) -> bool:
-    for name, value in message.get("headers", ()):
-        if len(name) == 12 and name.lower() == b"content-type":
-            found: bool = value[:17].lower() == b"text/event-stream"
-            return found
+def _begin_events(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        is_type = len(name) == 12 and name.lower() == b"content-type"
+        # Space around a field's value is not part of it (RFC 9110 section 5.5).
+        if is_type and value.strip()[:17].lower() == b"text/event-stream":
+            return True
     return False

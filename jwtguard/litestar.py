@@ -24,7 +24,7 @@ from .core.model import Deny
 from .core.requirement import Requirement
 from .guard import Guard
 from .openapi import security_schemes
-from .requires import judge, requirement_from
+from .requires import judge, mark, requirement_from
 
 if TYPE_CHECKING:
     from .transport import Client
@@ -69,7 +69,7 @@ def install(
     setattr(outer, at, middleware)
 
     async def warm() -> None:
-        await drive.arun(guard.warm_flow(), *middleware.exchanges)
+        await drive.arun_all(guard.warm_flows(), *middleware.exchanges)
 
     app.on_startup.append(warm)
     app.exception_handlers.setdefault(Refused, _answer)
@@ -188,7 +188,8 @@ def requires(
     Raises `errors.ConfigurationError` for words that make no sense, when it is called, and where
     no guard saw the request.
     """
-    return _Required(requirement_from(requirement, words))
+    wanted = requirement_from(requirement, words)
+    return mark(_Required(wanted), wanted)
 
 
 class _Required:

@@ -125,6 +125,7 @@ class JWTGuard:
         async def refuse() -> quart.Response | None:
             return None if is_automatic(_connection()) else await _refusal(wanted, name)
 
+        mark(refuse, wanted)
         put_first(blueprint.before_request, blueprint.before_request_funcs, refuse)
         put_first(blueprint.before_websocket, blueprint.before_websocket_funcs, refuse)
         self._protected.add(blueprint)
@@ -146,7 +147,7 @@ class _Door(Extension):
         app: quart.Quart,
         guard: Guard,
         protected: "WeakSet[Blueprint]",
-        exchanges: tuple[drive.FetchAsync, drive.Start],
+        exchanges: drive.OnLoops,
         watch: Watch | None,
     ) -> None:
         super().__init__(app, guard, protected)

@@ -30,6 +30,7 @@ from .core.token import VerifiedToken
 from .guard import Guard
 from .interface import apps_inside, expect
 from .requires import View, judge, mark, refuse_open_routes, requirement_from
+from .transport import check
 
 if TYPE_CHECKING:
     from .transport import Client
@@ -68,7 +69,13 @@ class TokenUser(BaseUser):
         return f"<TokenUser issuer={self.token.issuer!r}>"
 
 
-_NOBODY = UnauthenticatedUser()
+class _Nobody(UnauthenticatedUser):
+    @property
+    def identity(self) -> str:
+        return ""  # Starlette 1.0 raises here
+
+
+_NOBODY = _Nobody()
 
 
 class _Credentials(AuthCredentials):
@@ -107,7 +114,7 @@ class GuardMiddleware(asgi.GuardMiddleware):
         expect(app, guard, "asgi")
         inside = _Inside(app)
         super().__init__(inside, guard, client=client, fetch=fetch, expiry_grace=expiry_grace)
-        inside.warm = lambda: drive.arun(guard.warm_flow(), *self.exchanges)
+        inside.warm = lambda: drive.arun_all(guard.warm_flows(), *self.exchanges)
 
 
 class _Inside:
@@ -207,6 +214,7 @@ def install(
             f"install(app, guard) takes a Guard; found {type(guard).__name__}. "
             "jwtguard.from_toml(path) makes one of a file"
         )
+    check(client, fetch, is_async=True)
     if app.middleware_stack is not None:
         raise ConfigurationError("the app has started; call install before it serves requests")
     given = app.user_middleware

@@ -5,104 +5,78 @@ no redirects, no cookies, no compressed answers, a size cap, and a deadline for 
 Proxies and certificates come from httpx2's own settings, or a client of the user's.
 
 All exchanges of a process run on one event loop in a daemon thread of ours, started by the first of
-them and again after a fork. So threads and any number of event loops wait for the same exchange, no
-exchange blocks any of them, and whoever asked first may be cancelled without failing the others.
-The exchanges of one flight (source and attempt) are one; its outcome is kept for a moment, so that
-whoever comes late joins instead of asking again.
+them and again after a fork. So threads and any number of event loops wait for the same exchange
+(`flights`), and no exchange blocks any of them.
 """
 
 import asyncio
+import inspect
 import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from errno import errorcode
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary, finalize
 
 from . import drive
 from .core.errors import ConfigurationError, FetchError
-from .core.guard import Guard
 from .core.model import Fetch, Fetched, Flow
+from .flights import Flights, Outcome, ajoined, await_, in_children, joined, wait
 
 if TYPE_CHECKING:
     import httpx2
+
+    from .guard import Guard
 
     Client = httpx2.Client | httpx2.AsyncClient
 
 INSTALL = "fetched keys and introspection need httpx2: pip install 'jwtguard-middleware[http]'"
 
+MAX_THREADS = 128  # made when they are needed
+_flights = Flights()
+
 
 class Transport:
     """Makes exchanges. *client*: an httpx2 client of the user's, for jwtguard alone.
 
-    Raises ConfigurationError where httpx2 is not installed.
+    Raises ConfigurationError where httpx2 is not installed, or *client* is no client of it.
     """
 
     def __init__(self, client: "Client | None" = None) -> None:
-        if find_spec("httpx2") is None:
-            raise ConfigurationError(INSTALL)
+        _check_client(client)
         self._given = client
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        in_children(self._reset)
 
     def _reset(self) -> None:
-        """In a forked child there is no thread of ours, and nobody ends the parent's exchanges."""
+        """In a forked child there is no thread of ours."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = self._given
-        # source -> address -> its last attempt and when it began; gone with the source
-        self._flights: WeakKeyDictionary[object, dict[str, tuple[int, float, Future[Fetched]]]]
-        self._flights = WeakKeyDictionary()
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """Wait for an exchange, in a thread. Raises FetchError."""
-        try:
-            return self._join(fetch).result()
-        except FetchError as error:
-            raise FetchError(str(error)) from None  # everybody gets an error of his own
+        return wait(self._join(fetch), fetch)
 
     async def afetch(self, fetch: Fetch) -> Fetched:
         """Wait for an exchange, in an event loop. Raises FetchError."""
-        # Shielded: who is cancelled while waiting cancels nothing but its own waiting.
-        try:
-            return await asyncio.shield(asyncio.wrap_future(self._join(fetch)))
-        except FetchError as error:
-            raise FetchError(str(error)) from None
+        return await await_(self._join(fetch), fetch)
 
     def background(self, flow: Flow[None]) -> None:
         """Run *flow* while nobody waits."""
-        self._run(drive.arun(flow, self.afetch))
+        self._run(drive.arun(drive.unwatched(flow), self.afetch))
 
-    def _join(self, fetch: Fetch) -> "Future[Fetched]":
+    def _join(self, fetch: Fetch) -> "Future[Outcome]":
         """The exchange that this one belongs to, begun where nobody did."""
-        if fetch.flight is None:
-            return self._run(self._exchange(fetch))
-        source, attempt = fetch.flight
-        loop = self._running_loop()
-        with self._lock:
-            of_source = self._flights.setdefault(source, {})
-            last = of_source.get(fetch.url)
-            if last is not None and last[0] == attempt:
-                _, begun, future = last
-                # An outcome that nobody stayed for, as all were cancelled, must not come up later.
-                if not future.done() or time.monotonic() < begun + 2 * fetch.timeout:
-                    return future
-            # What runs must not hold its source: once nobody can join it any more, it is ended.
-            exchange = self._exchange(replace(fetch, flight=None))
-            future = asyncio.run_coroutine_threadsafe(exchange, loop)
-            of_source[fetch.url] = attempt, time.monotonic(), future
-            abandoned = finalize(source, future.cancel)
-            abandoned.atexit = False
-            future.add_done_callback(lambda _: abandoned.detach())
-            return future
+        alone = replace(fetch, flight=None)
+        return _flights.join(fetch, lambda: self._run(self._exchange(alone)))
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._running_loop())
@@ -111,30 +85,36 @@ class Transport:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
+                # For names that are looked up, and for a `httpx2.Client`. By default there are
+                # as few as five, and nobody can end one that hangs.
+                loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, "jwtguard"))
                 threading.Thread(target=loop.run_forever, name="jwtguard", daemon=True).start()
                 self._loop = loop  # only now: nobody may wait for a loop that does not run
             return self._loop
 
     # --- on our loop ---
 
-    async def _exchange(self, fetch: Fetch) -> Fetched:
+    async def _exchange(self, fetch: Fetch) -> Outcome:
         try:
             async with asyncio.timeout(fetch.timeout):
                 await _check_address(fetch)
                 return await self._ask(fetch)
-        except FetchError:
-            raise
+        except FetchError as error:
+            return str(error)
         except TimeoutError:
-            raise FetchError(f"{fetch.url}: no answer within {fetch.timeout:g} s") from None
+            return f"{fetch.url}: no answer within {fetch.timeout:g} s"
         except Exception as error:
-            raise FetchError(f"{fetch.url}: {_named(error)}") from None
+            return f"{fetch.url}: {_named(error)}"
 
     async def _ask(self, fetch: Fetch) -> Fetched:
         import httpx2
 
         client = self._client
         if client is None:
-            client = self._client = httpx2.AsyncClient(timeout=None)
+            # No limit: exchanges are few by themselves, and those of a provider that hangs must not
+            # keep the others' waiting. (At most 32 are an issuer's that is introspected.)
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+            client = self._client = httpx2.AsyncClient(timeout=None, limits=limits)
         if isinstance(client, httpx2.Client):
             return await asyncio.to_thread(_ask_in_thread, client, fetch)
         try:
@@ -241,6 +221,8 @@ _PRIVATE = [
     ip_network(text)
     for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
 ]
+# Where clouds have the same service among the addresses of RFC 4193: Amazon's, Google's.
+_METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/32")]
 
 
 async def _check_address(fetch: Fetch) -> None:
@@ -254,48 +236,101 @@ async def _check_address(fetch: Fetch) -> None:
         parts.hostname, parts.port or 80, type=socket.SOCK_STREAM
     )
     addresses = [ip_address(address[4][0]) for address in found]
-    if not all(any(address in network for network in _PRIVATE) for address in addresses):
-        raise FetchError(f"{fetch.url}: plain http to a public address")
+    for address in addresses:
+        if not any(address in network for network in _PRIVATE):
+            raise FetchError(f"{fetch.url}: plain http to a public address")
+        if any(address in network for network in _METADATA):
+            raise FetchError(f"{fetch.url}: plain http to the metadata service of a cloud")
 
 
 def for_threads(
-    guard: Guard, client: "Client | None", fetch: drive.FetchSync | None
-) -> tuple[drive.FetchSync, drive.Start]:
-    """How a door without an event loop makes exchanges: the user's way, or ours."""
+    guard: "Guard", client: "Client | None", fetch: drive.FetchSync | None
+) -> drive.InThreads:
+    """How a door without an event loop makes exchanges: the user's way, or the guard's.
+
+    The guard makes its own the user's way from now on. Raises ConfigurationError.
+    """
+    check(client, fetch, is_async=False)
     if fetch is not None:
-        ask = fetch
+        ask = joined(fetch)
 
         def start(flow: Flow[None]) -> None:
-            threading.Thread(target=drive.run, args=(flow, ask), daemon=True).start()
+            work = drive.unwatched(flow), ask
+            threading.Thread(target=drive.run, args=work, daemon=True).start()
 
+        guard.exchange(in_threads=(ask, start))
         return ask, start
-    transport = _for(guard, client)
-    return transport.fetch, transport.background
+    if client is not None:
+        return _by_client(guard, client)[0]
+    _need_transport(guard)
+    return lambda wanted: guard.in_threads[0](wanted), lambda flow: guard.in_threads[1](flow)
 
 
 def for_loops(
-    guard: Guard, client: "Client | None", fetch: drive.FetchAsync | None
-) -> tuple[drive.FetchAsync, drive.Start]:
+    guard: "Guard", client: "Client | None", fetch: drive.FetchAsync | None
+) -> drive.OnLoops:
     """The same for a door on an event loop."""
+    check(client, fetch, is_async=True)
     if fetch is not None:
-        ask, tasks = fetch, set[asyncio.Task[None]]()
+        ask, tasks = ajoined(fetch), set[asyncio.Task[None]]()
 
         def start(flow: Flow[None]) -> None:
-            task = asyncio.get_running_loop().create_task(drive.arun(flow, ask))
+            work = drive.arun(drive.unwatched(flow), ask)
+            task = asyncio.get_running_loop().create_task(work)
             tasks.add(task)  # the loop itself holds a task weakly
             task.add_done_callback(tasks.discard)
 
+        guard.exchange(on_loops=(ask, start))
         return ask, start
-    transport = _for(guard, client)
-    return transport.afetch, transport.background
-
-
-def _for(guard: Guard, client: "Client | None") -> "Transport | Shared":
     if client is not None:
-        return Transport(client)
+        return _by_client(guard, client)[1]
+    _need_transport(guard)
+    return lambda wanted: guard.on_loops[0](wanted), lambda flow: guard.on_loops[1](flow)
+
+
+def _by_client(guard: "Guard", client: "Client") -> tuple[drive.InThreads, drive.OnLoops]:
+    own = Transport(client)
+    ways = (own.fetch, own.background), (own.afetch, own.background)
+    guard.exchange(*ways)
+    return ways
+
+
+def _need_transport(guard: "Guard") -> None:
     if any(issuer.fetches or issuer.introspection for issuer in guard.issuers):
         shared()  # where httpx2 is missing, start-up is the time to say so
-    return Shared()
+
+
+def check(client: object, fetch: object, *, is_async: bool) -> None:
+    """Raises ConfigurationError where a door cannot make exchanges with what it was given."""
+    if client is not None:
+        _check_client(client)
+    if fetch is None:
+        return
+    if client is not None:
+        raise ConfigurationError("client and fetch are two ways to make exchanges; give one")
+    word = "async def" if is_async else "def"
+    wanted = f"fetch is a function for this door: `{word} fetch(wanted: Fetch) -> Fetched`"
+    if not callable(fetch):
+        raise ConfigurationError(f"{wanted}; found {type(fetch).__name__}")
+    call = getattr(fetch, "__call__", None)  # noqa: B004 - an object whose call is async
+    waits = inspect.iscoroutinefunction(fetch) or inspect.iscoroutinefunction(call)
+    if waits is not is_async:
+        raise ConfigurationError(f"{wanted}; found one that is {'' if waits else 'not '}async")
+
+
+def _check_client(client: object) -> None:
+    if find_spec("httpx2") is None:
+        raise ConfigurationError(INSTALL)
+    if client is None:
+        return  # and nothing is imported before it is needed
+    import httpx2
+
+    if not isinstance(client, (httpx2.Client, httpx2.AsyncClient)):
+        found = type(client)
+        raise ConfigurationError(
+            "client is an httpx2.Client or an httpx2.AsyncClient; found "
+            f"{found.__module__}.{found.__qualname__}"
+        )
 
 
 class Shared:

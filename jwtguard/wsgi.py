@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from .transport import Client
 
 
-Exchanges = tuple[drive.FetchSync, drive.Start]
-"""How HTTP exchanges are made, and how background work is begun."""
-
-
 class GuardMiddleware:
     """Judges every request before *app* sees it.
 
@@ -29,6 +25,8 @@ class GuardMiddleware:
 
     The HTTP exchanges that a key source asks for are made by *client*, an httpx2 client for
     jwtguard alone, or by *fetch*, ``Fetch -> Fetched``, which raises `errors.FetchError`.
+    *fetch* is called once for all requests that wait for the same. The guard's own `Guard.warm`,
+    `Guard.verify` and their kin make exchanges in the same way from then on.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class GuardMiddleware:
 def decide(
     environ: "WSGIEnvironment",
     guard: Guard,
-    exchanges: Exchanges,
+    exchanges: drive.InThreads,
     is_public: Callable[[], bool] | None = None,
 ) -> Decision:
     """Allow or Deny the request of *environ*; *is_public* as in `Guard.judge`."""

@@ -467,6 +467,10 @@ def provider():
             self.end_headers()
             self.wfile.write(data)
 
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *_):
             pass
 
@@ -628,6 +632,40 @@ def test_keys_shows_those_of_a_file_while_the_issuer_is_down(run, remote, folder
     assert "warning: issuer[1].remote.cache_file" in out
 
 
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        ({"active": False}, 0, "no problems"),
+        (None, 1, "issuer[0].introspection it does not work: "),
+        ({"active": True}, 1, "issuer[0].introspection it says of any text"),
+    ],
+)
+def test_check_online_asks_the_introspection_endpoint_about_a_token_of_nobody(
+    run, folder, provider, answer, code, said
+):
+    if answer is not None:
+        provider.replies["/introspect"] = answer
+    (folder / "asked.toml").write_text(
+        "[[issuer]]\nissuer = 'https://i.test/'\naudience = false\n[issuer.introspection]\n"
+        f"endpoint = '{provider.url}/introspect'\nclient_id = 'api'\nclient_secret = 's'\n"
+        "insecure_http = true\n"
+    )
+    found, out, _ = run("check", "asked.toml", "--online")
+    assert (found, said in flat(out)) == (code, True)
+    assert "warning insecure_http is set for the introspection of https://i.test/" in flat(out)
+
+
+def test_explain_says_that_an_opaque_token_is_introspected(run, folder):
+    (folder / "asked.toml").write_text(
+        "[[issuer]]\nissuer = 'https://i.test/'\naudience = false\n[issuer.introspection]\n"
+        "endpoint = 'https://127.0.0.1:1/'\nclient_id = 'api'\nclient_secret = 's'\n"
+    )
+    code, out, _ = run("explain", "asked.toml", "GET", "/", "--token", "opaque")
+    assert code == 1
+    assert "issuer https://i.test/ is asked what it is (introspection)" in flat(out)
+    assert "introspection_unavailable" in flat(out)
+
+
 def test_a_problem_online_has_the_place_of_an_included_issuer(run, remote, folder):
     target = remote("discovery = 'http://127.0.0.1:1/'")
     (folder / "including.toml").write_text(f"include = ['{target}']")
@@ -722,7 +760,7 @@ def test_check_warns_where_httpx2_will_be_missed(run, remote, provider, monkeypa
     code, out, _ = run("check", remote("discovery = true"), "--json")
 
     assert code == 0
-    assert "jwtguard-middleware[http]" in json.loads(out)["warnings"][0]["what"]
+    assert "jwtguard-middleware[http]" in json.loads(out)["warnings"][-1]["what"]
 
 
 def test_an_address_is_not_taken_for_a_token(run, folder):

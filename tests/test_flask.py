@@ -969,3 +969,13 @@ def test_check_finds_what_is_wrong_with_the_routes():
 
     assert code == 1
     assert "put it below" in " ".join(said.split())
+
+
+def test_the_routes_of_an_app_are_listed_by_its_own_command():
+    app = flask.Flask("listed")
+    JWTGuard(app, Guard([FakeIssuer().trusted()], [Rule("/open", access="public")]))
+    app.add_url_rule("/open", view_func=lambda: "")
+    app.add_url_rule("/closed", "closed", view_func=lambda: "")
+    result = app.test_cli_runner().invoke(args=["jwtguard", "routes"])
+    assert result.exit_code == 0, result.output
+    assert result.output.index("/open") < result.output.index("/closed")

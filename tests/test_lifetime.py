@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from jwtguard import Guard, RemoteKeys, errors, lifetime
+from jwtguard import Guard, Issuer, RemoteKeys, drive, errors, lifetime
 from jwtguard.asgi import GuardMiddleware
 from jwtguard.core import Fetched
 from jwtguard.testing import FakeIssuer
@@ -143,6 +143,31 @@ def test_server_sent_events_end_with_their_token():
     assert client.sent.count(END) == 1
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"x", b"y"), (b"CONTENT-TYPE", b"Text/Event-Stream")],
+        [(b"content-type", b" text/event-stream")],
+        [(b"content-type", b"text/plain"), (b"content-type", b"text/event-stream")],
+        ((b"content-type", b"text/event-stream"), (b"x", b"y")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", [list, iter], ids=["sequence", "iterator"])
+def test_server_sent_events_are_known_by_their_type_and_keep_their_headers(headers, form):
+    clock, client = Clock(), Client()
+
+    async def app(scope, receive, send):
+        await send({**EVENTS, "headers": form(headers)})
+        passing(clock)
+        await asyncio.sleep(SOON * 3)
+        with pytest.raises(OSError, match="has ended"):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    connect(app, client, websocket=False, clock=clock)
+    assert client.sent == [{**EVENTS, "headers": list(headers)}, END]
+
+
 def test_other_answers_are_sent_to_their_end():
     clock, client = Clock(), Client()
     start = {**EVENTS, "headers": [(b"x", b"y"), (b"content-type", b"text/plain")]}
@@ -249,3 +274,69 @@ def test_an_outage_ends_nothing_before_the_tokens_own_end():
     clock.now += 3410
     with pytest.raises(errors.TokenExpired):
         renewed(guard, token)
+
+
+def test_a_withdrawn_key_is_found_out_where_no_request_comes_in():
+    clock, idp = Clock(), FakeIssuer(clock=lambda: START)
+    keys = RemoteKeys("https://k.test/", clock=clock, max_fresh=100)
+    guard = Guard([idp.trusted(keys=keys)], clock=clock)
+    raw = idp.token(expires=3600)
+
+    def provider(fetch):
+        return Fetched(200, {}, json.dumps(idp.jwks()).encode())
+
+    token = drive.run(guard.verify_flow(raw), provider)
+    clock.now += 99
+    idp.rotate(keep=0)
+    drive.run(guard.renew_flow(token), provider)
+    with pytest.raises(errors.KeyNotFound):
+        drive.run(guard.renew_flow(token), provider)
+
+
+def test_a_function_that_breaks_ends_nothing_before_the_tokens_own_end_and_then_ends_it(caplog):
+    clock, idp = Clock(), FakeIssuer("https://idp.test/acme", clock=lambda: START)
+    broken = []
+
+    def tenants(name):
+        if broken:
+            raise broken[0]
+        return True
+
+    words = {"keys": idp.trusted().source, "audience": idp.audience, "algorithms": ["RS256"]}
+    issuer = Issuer("https://idp.test/{tenant}", tenants=tenants, leeway=10, **words)
+    guard = Guard([issuer], clock=clock, cache_size=0)
+    token = guard.verify(idp.token(expires=3600))
+    broken.append(OSError("the database of tenants"))
+    clock.now += 600
+    assert renewed(guard, token) == 3010
+    assert "unexpected OSError" in caplog.text
+    assert "database" not in caplog.text
+    clock.now += 3010
+    with pytest.raises(errors.TokenExpired):
+        renewed(guard, token)
+
+
+def test_a_tokens_own_end_is_max_age_too():
+    clock, idp = Clock(), FakeIssuer(clock=lambda: START)
+    source = idp.trusted().source
+    issuer = idp.trusted(keys=Breakable(source), max_age=60, leeway=0)
+    guard = Guard([issuer], clock=clock, cache_size=0)
+    token = guard.verify(idp.token(expires=3600))
+    issuer.source.broken = True
+    assert renewed(guard, token) == 60
+    clock.now += 60
+    with pytest.raises(errors.TokenTooOld):
+        renewed(guard, token)
+
+
+class Breakable:
+    problems = ()
+    broken = False
+
+    def __init__(self, source):
+        self._source = source
+
+    def current(self):
+        if self.broken:
+            raise RuntimeError
+        return self._source.current()

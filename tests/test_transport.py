@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -316,6 +317,7 @@ def test_cookies_are_not_sent_back(encoding, make):
 # --- addresses ----------------------------------------------------------------------------------
 
 PLAIN = "plain http to a public address"
+METADATA = "plain http to the metadata service of a cloud"
 
 
 @pytest.mark.parametrize(
@@ -334,6 +336,8 @@ PLAIN = "plain http to a public address"
         ("http://[fe80::1]/", True, PLAIN),
         ("http://[::ffff:8.8.8.8]/", True, PLAIN),
         ("http://[::]/", True, PLAIN),
+        ("http://[fd00:ec2::254]/", True, METADATA),
+        ("http://[fd20:00ce:0:0:0:0:0:254]/", True, METADATA),
     ],
 )
 def test_an_address_that_may_not_be_asked_is_not_asked(url, insecure, text):
@@ -414,6 +418,12 @@ def test_a_users_client_makes_the_exchange(make):
     answer = Transport(client).fetch(Fetch("https://issuer.test/jwks"))
     assert (answer.status, answer.body, answer.headers["etag"]) == (200, BODY, '"a"')
     assert asked[0].headers["x-own"] == "1"
+
+
+@pytest.mark.parametrize("client", ["x", httpx2.Client, object()])
+def test_what_is_no_client_is_an_error_when_the_transport_is_made(client):
+    with pytest.raises(errors.ConfigurationError, match=r"^client is an httpx2\.Client or an "):
+        Transport(client)
 
 
 def caused(error, by):
@@ -513,6 +523,20 @@ def test_a_late_waiter_gets_the_answer_and_the_next_attempt_asks_anew(transport)
     assert len(provider.hits) == 5
 
 
+def test_answers_of_earlier_attempts_are_not_kept_where_the_address_changes(transport):
+    source = Source()
+    with Provider() as provider:
+
+        def ask(attempt):
+            wish = provider.wish(flight=(source, attempt))
+            transport.fetch(replace(wish, url=f"{provider.url}?signed={attempt}"))
+            return len(provider.hits)
+
+        assert [ask(0), ask(1), ask(2)] == [1, 2, 3]
+        assert ask(0) == 4, "the first one was forgotten"
+        assert ask(2) == 4, "the last one was not"
+
+
 def test_an_outcome_that_nobody_read_does_not_come_up_later(transport):
     source = Source()
     with Provider() as provider:
@@ -520,6 +544,24 @@ def test_an_outcome_that_nobody_read_does_not_come_up_later(transport):
         time.sleep(0.25)
         transport.fetch(provider.wish(flight=(source, 0), timeout=0.1))
     assert len(provider.hits) == 2
+
+
+@pytest.mark.parametrize(("make", "number"), [(Transport, 110), (CLIENTS["Client"], 40)])
+def test_providers_that_hang_do_not_keep_another_ones_answer_waiting(make, number):
+    def hang(sock, request, provider):
+        provider.over.wait(10)
+
+    async def main(transport, hanging, good):
+        asked = [asyncio.create_task(transport.afetch(hanging)) for _ in range(number)]
+        await asyncio.sleep(0.3)
+        answer = await transport.afetch(good)
+        for one in asked:
+            one.cancel()
+        return answer
+
+    with Provider(hang) as provider, Provider() as another:
+        answer = asyncio.run(main(make(), provider.wish(timeout=8), another.wish(timeout=3)))
+    assert answer.status == 200
 
 
 def test_a_cancelled_leader_fails_nobody(transport):

@@ -11,7 +11,7 @@ from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.guard import Guard
 
-from . import checking, explaining, keys, listing, tokens
+from . import checking, developing, explaining, keys, listing, routing, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
@@ -27,10 +27,13 @@ class _Parser(argparse.ArgumentParser):
         raise WrongUse(message)
 
 
-def main(argv: list[str] | None = None, guard: Guard | None = None) -> int:
+def main(
+    argv: list[str] | None = None, guard: Guard | None = None, app: object | None = None
+) -> int:
     """Run a command with *argv* (by default the process's) and return its exit code.
 
-    Where a *guard* is given, it stands for TARGET, which the words do not name then.
+    Where a *guard* is given, it stands for TARGET, which the words do not name then; an *app* for
+    ``--app``.
     """
     words = sys.argv[1:] if argv is None else argv
     code: int
@@ -38,7 +41,8 @@ def main(argv: list[str] | None = None, guard: Guard | None = None) -> int:
         if words[:1] == ["demo"]:  # it reads its own words
             code = importlib.import_module("jwtguard.demo").main(words[1:])
         else:
-            given = _parser(guard).parse_args(words)
+            ours, command = _until_dashes(words)
+            given = _parser(guard, app).parse_args(ours, argparse.Namespace(words=command))
             _log.addHandler(_SILENCE)  # what the library would log is said by the commands
             code = given.run(given)
     except SystemExit as stop:  # argparse, after --help and --version
@@ -52,7 +56,15 @@ def main(argv: list[str] | None = None, guard: Guard | None = None) -> int:
     return code
 
 
-def _parser(guard: Guard | None) -> argparse.ArgumentParser:
+def _until_dashes(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of ``dev``, and behind ``--`` those of its command."""
+    if words[:1] != ["dev"] or "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _parser(guard: Guard | None, app: object | None) -> argparse.ArgumentParser:
     from jwtguard import __version__  # the package may still be on its way while it imports us
 
     parser = _Parser(
@@ -132,6 +144,18 @@ def _parser(guard: Guard | None) -> argparse.ArgumentParser:
     listed.add_argument("--json", action="store_true", help="the same as JSON")
     listed.set_defaults(run=listing.run)
 
+    routes = command("routes", "List the routes of an app, the rule of each, and what is open.")
+    on_target(routes)
+    routes.add_argument(
+        "--app",
+        metavar="module:app",
+        required=app is None,
+        default=app,
+        help="what the server runs; module:make_app() calls a function",
+    )
+    routes.add_argument("--json", action="store_true", help="the same as JSON")
+    routes.set_defaults(run=routing.run)
+
     keygen = command("keygen", "Make a key: a pair in PEM, or a base64url secret for HS*.")
     keygen.add_argument(
         "algorithm",
@@ -145,6 +169,11 @@ def _parser(guard: Guard | None) -> argparse.ArgumentParser:
         "--out", metavar="PREFIX", help="write PREFIX.key (mode 0600) and PREFIX.pub"
     )
     keygen.set_defaults(run=keys.keygen)
+
+    dev = command("dev", "Run a command with a development issuer in place of the real ones.")
+    dev.usage = "jwtguard dev [-h] FILE -- CMD ..."
+    dev.add_argument("file", metavar="FILE", help="a TOML file; behind -- stands the command")
+    dev.set_defaults(run=developing.run)
 
     command("demo", "Show a guarded app, as WSGI and as ASGI.")
     return parser

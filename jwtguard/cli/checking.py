@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from jwtguard import transport
+from jwtguard import drive, transport
 from jwtguard.config import Target, in_words_of, key_file_warnings, key_sources, load
-from jwtguard.core.errors import ConfigurationError, Problem
+from jwtguard.core.errors import AuthError, ConfigurationError, Problem, TokenInactive
 from jwtguard.guard import Guard
 
 from .output import painted, printable, without_tokens, wrapped, write_problems
@@ -32,7 +32,8 @@ def run(given: Namespace) -> int:
         guard = find(given.target)
         said = {what for _, what in guard.warnings}
         files = [warning for warning in key_file_warnings(guard) if warning[1] not in said]
-        warnings = (*guard.warnings, *files)
+        switches = [("", said) for said in guard.switches]
+        warnings = (*guard.warnings, *files, *switches)
         if given.online:
             problems = tuple(in_words_of(guard, problem) for problem in _outages(guard))
         elif (
@@ -73,6 +74,22 @@ def _outages(guard: Guard) -> Iterator[Problem]:
         if source in notes and not source.current().keys:
             why = "; ".join(notes[source]) or "asked too short a time ago"
             yield place, f"the keys of issuer {issuer.name} cannot be had: {why}"
+    for index, issuer in enumerate(guard.issuers):
+        if issuer.introspection is not None:
+            try:
+                drive.run(issuer.introspection.ask(NOBODYS), transport.shared().fetch)
+            except TokenInactive:  # so the server answered, and this client may ask
+                continue
+            except AuthError as error:
+                yield f"issuers[{index}].introspection", f"it does not work: {error.hint}"
+            else:
+                yield (
+                    f"issuers[{index}].introspection",
+                    "it says of any text that it is an active token; nobody must trust it",
+                )
+
+
+NOBODYS = "jwtguard-check-is-no-token"
 
 
 def counted(number: int, noun: str) -> str:

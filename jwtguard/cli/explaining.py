@@ -270,7 +270,11 @@ _PASSED_OVER = "a bad cookie is passed over where no token is needed"
 
 
 def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iterator[Step]:
-    yield Step("token says", _said(raw))
+    asked = bound.candidates.introspecting
+    if asked is not None and raw.count(".") not in (2, 4):
+        yield Step("token", f"is no JWT: issuer {asked.name} is asked what it is (introspection)")
+    else:
+        yield Step("token says", _said(raw))
     try:
         token = guard.verify(raw, issuers=[issuer.name for issuer in bound.candidates.issuers])
         verifier = guard.verifier

@@ -113,6 +113,6 @@ def unknown(section: str, key: object) -> str:
         return f"belongs to {TOP}, above the first [table]"
     for other, keys in SECTIONS.items():
         if other not in (TOP, section) and key in keys:
-            return f"is a key of {other}, not of {section}"
+            return f"is a key of {other}, not of {section}{did_you_mean(key, known)}"
     hint = did_you_mean(key, known) or f"; known are {', '.join(known)}"
     return f"is not a key of {section}{hint}"

@@ -14,7 +14,6 @@ for makes it return a flow.
 """
 
 import logging
-import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
 from .candidates import Candidates
+from .claims import check_types
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -157,16 +157,24 @@ class Guard:
         rules = self.policy.rules
         opened = [b.rule.text for b in rules if b.access == "public"]
         log.info("open to everybody: %s", " ".join(opened) or "nothing")
+        for said in self.switches:
+            log.warning("%s", said)
+        for where, what in self.warnings:
+            log.warning("%s: %s", where, what)
+
+    @property
+    def switches(self) -> list[str]:
+        """What was made less safe, by a switch that says so."""
+        said = []
         for issuer in self.issuers:
             for source in issuer.given_sources:
                 if getattr(source, "insecure", False):
                     remote = isinstance(source, RemoteKeySource)
                     switch = "insecure_http" if remote else "insecure_short_keys"
-                    log.warning("%s is set for issuer %s", switch, issuer.name)
+                    said.append(f"{switch} is set for issuer {issuer.name}")
             if issuer.introspection is not None and issuer.introspection.insecure:
-                log.warning("insecure_http is set for the introspection of %s", issuer.name)
-        for where, what in self.warnings:
-            log.warning("%s: %s", where, what)
+                said.append(f"insecure_http is set for the introspection of {issuer.name}")
+        return said
 
     # --- verify ---
 
@@ -197,10 +205,7 @@ class Guard:
         try:
             if not isinstance(raw, str):
                 raise MalformedToken(hint=f"a token is text, not {type(raw).__name__}")
-            known = self.verifier.recall(raw, candidates)
-            if known is None:
-                verified = self.verifier.verify(raw, candidates)
-                known = verified if isinstance(verified, Verified) else (yield from verified)
+            known = yield from self._known(raw, candidates)
             token = token_for_request(known)
             if requirement is not None:
                 requirement.authorize(token, Request("GET", "/"), {})
@@ -210,37 +215,52 @@ class Guard:
             raise _unexpected(error) from None
         return token
 
+    def _known(self, raw: str, candidates: Candidates) -> Flow[Verified]:
+        known = self.verifier.recall(raw, candidates)
+        if known is None:
+            verified = self.verifier.verify(raw, candidates)
+            known = verified if isinstance(verified, Verified) else (yield from verified)
+        return (yield from _refreshed(known)) if _is_due(known) else known
+
     def renew_flow(self, token: VerifiedToken) -> Flow[float]:
         """For how many seconds more a token that was good may be taken to be.
 
-        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, it is
-        good until its own end.
+        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, or a
+        function or source of the user's breaks, it is good until its own end.
         """
         known = token._verified
         candidates = self._setup.candidates([known.issued_by.name])
         try:
-            found = self.verifier.recall(known.raw, candidates)
-            if found is None:
-                verified = self.verifier.verify(known.raw, candidates)
-                found = verified if isinstance(verified, Verified) else (yield from verified)
-            until = found.valid_until
-        except Unavailable:
-            until = known.claims.get("exp", math.inf) + known.issued_by.leeway
+            until = (yield from self._known(known.raw, candidates)).valid_until
+        except InvalidToken:
+            raise
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                _unexpected(error)
+            # Its own end takes no key: exp, and max_age where that is set.
+            times = check_types(known.claims)
+            _, until = known.issued_by.check_claims(known.claims, times, self._clock())
         left: float = until - self._clock()
         if left <= 0:
             raise TokenExpired("exp", found=known.claims.get("exp"))
         return left
 
     def warm_flow(self) -> Flow[None]:
-        """Fetch the keys that must be fetched. An outage is logged, and no more."""
+        """Fetch the keys that must be fetched, one source after the other.
+
+        Raises nothing: an outage is logged, and so is a defect of a key source.
+        """
+        for flow in self.warm_flows():
+            yield from flow
+
+    def warm_flows(self) -> list[Flow[None]]:
+        """The same, a flow for each source, to be run side by side."""
+        flows: list[Flow[None]] = []
         for issuer in self.issuers:
-            for source in issuer.sources:
-                if isinstance(source, RefreshingKeySource) and (
-                    source.due() or not source.current().keys
-                ):
-                    yield from source.refresh()
+            flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
             if issuer.introspection is not None:
-                yield from issuer.introspection.warm()
+                flows.append(issuer.introspection.warm())
+        return [_without_defects(flow) for flow in flows]
 
     # --- decide ---
 
@@ -269,7 +289,7 @@ class Guard:
         known = self.verifier.recall(field[7:], bound.candidates)
         if known is None:
             return None
-        if known.refreshing is not None and known.refreshing.due():
+        if _is_due(known):
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -333,10 +353,10 @@ class Guard:
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
-            allow = self._settle(request, bound, pattern, known, from_cookie)
-            if known.refreshing is not None and known.refreshing.due():
-                return _and_refresh(allow, known.refreshing)
-            return allow
+            if _is_due(known):  # whatever becomes of this request
+                refreshed = _refreshed(known)
+                return self._wait(refreshed, request, bound, pattern, raw, from_cookie)
+            return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
@@ -351,7 +371,7 @@ class Guard:
         raw: str,
         from_cookie: bool,
     ) -> Flow[Decision]:
-        """The rest of `judge` for a token whose key must be asked for."""
+        """The rest of `judge` where somebody is asked first."""
         try:
             known = yield from verifying
             return self._settle(request, bound, pattern, known, from_cookie)
@@ -479,12 +499,37 @@ class Guard:
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 
-def _and_refresh(allow: Allow, source: RefreshingKeySource) -> Flow[Decision]:
+def _warm(source: RefreshingKeySource) -> Flow[None]:
+    if source.due() or not source.current().keys:
+        yield from source.refresh()
+
+
+def _without_defects(flow: Flow[None]) -> Flow[None]:
+    """*flow*, where a defect is logged: the process starts, and requests are refused."""
     try:
-        yield Background(source.refresh())
+        yield from flow
+    except Exception as error:
+        log.error("unexpected %s at start-up", type(error).__name__)
+
+
+def _is_due(known: Verified) -> bool:
+    try:
+        return known.refreshing is not None and known.refreshing.due()
+    except Exception as error:  # a source of the user's
+        _unexpected(error)
+        return False
+
+
+def _refreshed(known: Verified) -> Flow[Verified]:
+    """A refresh of the keys is begun, and nobody waits for it."""
+    assert known.refreshing is not None
+    try:
+        yield Background(known.refreshing.refresh())
     except FetchError as error:  # it could not be started; somebody tries again in a while
         log.error("keys were not refreshed: %s", error)
-    return allow
+    except Exception as error:  # a source of the user's
+        _unexpected(error)
+    return known
 
 
 def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:

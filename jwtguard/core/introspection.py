@@ -1,9 +1,10 @@
 """Token introspection (RFC 7662): asking the authorization server what a token is.
 
-For tokens that are no JWTs, or for an issuer that wants to be asked about every token. One token
-is one exchange at a time, whoever waits for it, and at most 32 tokens of an issuer are asked about
-at once. What was found is kept no longer than ``ttl`` and the token's own ``exp`` (by the verifier,
-in the cache of verified tokens); that a token is no good, for ``negative_ttl``.
+For tokens that are no JWTs, or for an issuer that wants to be asked about every token. One token is
+one exchange at a time, whoever waits for it, and at most 32 tokens of an issuer are asked about at
+once; 32 more where they were good before, so that nobody's garbage keeps them out. What was found
+is kept no longer than ``ttl`` and the token's own ``exp`` (by the verifier, in the cache of
+verified tokens); that a token is no good, for ``negative_ttl``.
 """
 
 import copy
@@ -17,6 +18,7 @@ from urllib.parse import urlencode
 
 from .claims import Claims
 from .client_auth import ClientAuthentication
+from .discovery import TENANT, address_problems, discovered, discovery_address
 from .errors import (
     FetchError,
     IntrospectionUnavailable,
@@ -29,7 +31,6 @@ from .grammar import is_token68
 from .jose import MAX_TOKEN, json_object
 from .model import Clock, Fetch, Fetched, Flow
 from .refused import MAX_VALUE
-from .remote import TENANT, address_problems, discovered, discovery_address
 from .wording import one_of
 
 log = logging.getLogger("jwtguard.introspection")
@@ -37,7 +38,8 @@ log = logging.getLogger("jwtguard.introspection")
 MAX_EXCHANGES = 32  # at a time, per issuer
 MAX_REFUSED = 1024  # tokens known to be no good
 MAX_SUBJECT = 255  # characters (OpenID Connect Core 1.0 section 2)
-MAX_ANSWER = MAX_TOKEN  # bytes: an answer stands for the claims of a token
+MAX_ANSWER = 65_536  # bytes
+MAX_KEPT_ANSWER = 16_384  # bytes: longer ones are asked for every time
 DISCOVERY_COOLDOWN = 30  # seconds between two attempts to find the endpoint
 WHEN = ("opaque", "always")
 
@@ -102,8 +104,10 @@ class Introspection:
             yield "when", one_of(self.when, WHEN)
         for name in ("ttl", "negative_ttl", "timeout"):
             value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                yield name, f"is a number of seconds above 0; found {value!r}"
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                yield name, f"is a number of seconds, 0 or more; found {value!r}"
+        if self.timeout == 0:
+            yield "timeout", "is 0 seconds, in which nobody can answer"
         if not isinstance(self.insecure, bool):
             yield "insecure_http", f"is true or false; found {self.insecure!r}"
 
@@ -129,8 +133,10 @@ class Introspection:
 
     # --- asking ---
 
-    def ask(self, raw: str) -> Flow[Claims]:
-        """What the server says of an active token.
+    def ask(self, raw: str, *, was_good: bool = False) -> Flow[tuple[Claims, bool]]:
+        """What the server says of an active token, and whether that is worth its memory.
+
+        *was_good*: it said so of this one before.
 
         Raises TokenInactive, or whatever `refuse` was told of this token before;
         IntrospectionUnavailable (503) where there is no answer to go by.
@@ -140,7 +146,7 @@ class Introspection:
         if not is_token68(raw):
             raise MalformedToken(hint="characters outside token68")
         self._check_refused(raw)
-        asking = self._join(raw)
+        asking = self._join(raw, 2 * MAX_EXCHANGES if was_good else MAX_EXCHANGES)
         waiter = object()
         asking.waiting.add(waiter)
         try:
@@ -150,7 +156,7 @@ class Introspection:
             # Made anew by each: what is asked about must not hold itself, so that the transport
             # can tell when nobody waits any more.
             answer = yield replace(asking.question, flight=(asking, 0))
-            return self._read(raw, endpoint, answer)
+            return self._read(raw, endpoint, answer), len(answer.body) <= MAX_KEPT_ANSWER
         except FetchError as error:
             raise IntrospectionUnavailable(hint=str(error)) from None
         finally:
@@ -181,12 +187,12 @@ class Introspection:
         if error is not None and self._clock() < until:
             raise copy.copy(error)  # a traceback and a refusal of its own
 
-    def _join(self, raw: str) -> "_Asking":
+    def _join(self, raw: str, limit: int) -> "_Asking":
         self._forget_abandoned()
         asking = self._asking.get(raw)
         if asking is None:
-            if len(self._asking) >= MAX_EXCHANGES:
-                hint = f"{MAX_EXCHANGES} tokens are being asked about"
+            if len(self._asking) >= limit:
+                hint = f"{len(self._asking)} tokens are being asked about"
                 raise IntrospectionUnavailable("introspection_busy", retry_after=1, hint=hint)
             asking = self._asking.setdefault(raw, _Asking(self._clock()))
         return asking
@@ -238,7 +244,7 @@ class Introspection:
         assert self._document is not None, "told by the issuer; see `of`"
         url, attempt = self._document, self._attempt
         now = self._clock()
-        if now < self._not_before:
+        if 0 < self._not_before - now <= DISCOVERY_COOLDOWN:  # else the clock was set back
             wait = math.ceil(self._not_before - now)
             raise IntrospectionUnavailable(retry_after=wait, hint=f"{url}; asked again in {wait} s")
         try:

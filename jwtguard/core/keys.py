@@ -22,6 +22,8 @@ from .jose import MAX_KID, base64url_decode
 MAX_CANDIDATES = 8
 """How many keys are tried for a token that names none (RFC 7515 section 4.1.4 leaves it open)."""
 
+MAX_KEYS = 10_000
+MAX_RSA_EXPONENT = 2**64
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 
 
@@ -129,6 +131,8 @@ def _weakness(key: object) -> str | None:
     """
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         return f"RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed"
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e >= MAX_RSA_EXPONENT:
+        return "RSA key has an exponent of over 64 bits, which makes every check slow"
     return None
 
 
@@ -184,6 +188,8 @@ def parse_jwk_set(
     entries = [mapping] if "kty" in mapping else mapping.get("keys")
     if not isinstance(entries, list):
         raise ValueError("a JWK Set has a list under 'keys' (RFC 7517 section 5)")
+    if len(entries) > MAX_KEYS:  # reading them takes time that nobody else gets meanwhile
+        raise ValueError(f"a JWK Set of {len(entries)} keys; at most {MAX_KEYS} are read")
     keys: list[Key] = []
     notes: list[str] = []
     seen: dict[str, int] = {}

@@ -124,11 +124,16 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The answer to a :class:`Fetch`; header names in lower case."""
+    """The answer to a :class:`Fetch`; header names become lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __post_init__(self) -> None:
+        # RFC 9110 section 5.1: case does not count, and a transport may hand on what was sent.
+        lowered = {name.lower(): value for name, value in self.headers.items()}
+        object.__setattr__(self, "headers", lowered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ Theory of operation. A source holds one immutable `Snapshot` and swaps it whole.
 Asking is rationed by one number: between the ends of two exchanges lie at least ``cooldown``
 seconds, whoever asks and why; after failures more, doubled each time and jittered, so that a fleet
 does not come back as one. A token with an unknown ``kid`` may cause an exchange, but only within
-that ration, and for one ``kid`` only at every fourth turn of it (PyJWT CVE-2026-48524).
+that ration, and for one ``kid`` only at every second turn of it (PyJWT CVE-2026-48524).
 
 Many requests may wait for one exchange: each yields the same `Fetch`, named by its ``flight``, and
 gets the same answer; the first one back reads it, the others find the work done. One exchange for
@@ -25,26 +25,21 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypedDict, Unpack
-from urllib.parse import urlsplit
 
-from .claims import Claims
+from .discovery import TENANT, address_problems, discovered, discovery_address, document_of
 from .errors import FetchError, KeysUnavailable, Problem
 from .freshness import freshness
-from .jose import json_object
 from .keys import KeySet, parse_jwk_set
 from .model import Clock, Fetch, Fetched, Flow
 
 log = logging.getLogger("jwtguard.keys")
 
 MAX_ABSENT_KIDS = 1024
-ABSENT_FOR = 4  # times the cooldown, and no longer than the set that lacks it is fresh
+ABSENT_FOR = 2  # times the cooldown, and no longer than the set that lacks it is fresh
 MAX_NOTES = 10  # lines of log about one answer
 MAX_BACKOFF = 32  # times the cooldown
 MAX_BACKOFF_WITHOUT_KEYS = 4
 REFRESH_AHEAD = 0.75  # of the time that a set is fresh
-
-TENANT = "{tenant}"
-"""What stands for a tenant's name in the issuer and addresses of a template."""
 
 _NO_KEYS = KeySet()
 
@@ -144,11 +139,13 @@ class RemoteKeys:
                 f"only discovery takes {TENANT}; this address is asked for as it is",
             )
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        wrong = {n: v for n, v in numbers.items() if not _is_positive(v)}
+        wrong = {n: v for n, v in numbers.items() if not _is_amount(v, zero=n in _MAY_BE_ZERO)}
         for name, value in wrong.items():
             unit = "bytes" if name == "max_bytes" else "seconds"
-            yield name, f"is a number of {unit} above 0; found {value!r}"
-        if not wrong and self.min_fresh > self.max_fresh:
+            least = ", 0 or more" if name in _MAY_BE_ZERO else " above 0"
+            yield name, f"is a number of {unit}{least}; found {value!r}"
+        # A max_fresh below the default of min_fresh takes that along.
+        if not wrong and self.min_fresh > max(self.max_fresh, 60):
             yield "min_fresh", f"is {self.min_fresh:g}, more than max_fresh, {self.max_fresh:g}"
         if not isinstance(self.insecure, bool):
             yield "insecure_http", f"is true or false; found {self.insecure!r}"
@@ -183,9 +180,9 @@ class RemoteKeys:
         may exist is not missing.
         """
         now = self._clock()
-        too_early = now < self._not_before  # looked at first: see `_ended`
+        too_early = self._is_early(now)  # looked at first: see `_ended`
         known = bool(self.current().keys)
-        if known and now < self._absent.get(kid, -math.inf):
+        if known and not self._failures and now < self._absent.get(kid, -math.inf):
             return
         if too_early:
             if known and not self._failures:
@@ -204,12 +201,16 @@ class RemoteKeys:
         From the call on, before the flow is begun, nothing is `due`: many requests may see that it
         is time, and one of them is enough.
         """
-        is_time = self._clock() >= self._not_before
+        is_time = not self._is_early(self._clock())
         if is_time:
             # Somebody who began may never end: he was cancelled, or stayed behind when we were
             # forked. Discovery makes two exchanges.
             self._busy_until = self._clock() + 2 * self.timeout
         return self._refresh(self._attempt if is_time else -1)
+
+    def _is_early(self, now: float) -> bool:
+        # More than the longest wait ahead: the clock was set back, and nobody waits for that.
+        return 0 < self._not_before - now <= self.cooldown * MAX_BACKOFF * 1.25
 
     def _refresh(self, attempt: int) -> Flow[None]:
         failures = self._failures + 1
@@ -236,7 +237,7 @@ class RemoteKeys:
         if answer.status == 304 and snapshot is not None and "If-None-Match" in headers:
             self._succeeded(snapshot.keys, validator, answer, attempt)
             return
-        keys = _usable(url, _document(url, answer))
+        keys = _usable(url, document_of(url, answer))
         etag = answer.headers.get("etag", "")
         validator = (url, etag) if _entity_tag(etag) else None
         if attempt == self._attempt:
@@ -268,9 +269,9 @@ class RemoteKeys:
             keys = before.keys  # the same object, so that what it verified need not be looked up
         elif before is not None:
             log.info("%s: the keys changed, %d now", self.url, len(keys))
+            self._absent.clear()
         fresh = freshness(answer, self.min_fresh, self.max_fresh)
         self._snapshot = Snapshot(keys, validator, now, fresh, self.max_stale)
-        self._absent.clear()
         self._ended(attempt, 0, self.cooldown)
         self._accepted(now, None if answer.status == 304 else answer.body)
 
@@ -385,41 +386,6 @@ class Discovery(RemoteKeys):
         yield from self._ask_for_set(jwks_uri, attempt)
 
 
-def discovery_address(issuer: str) -> str:
-    """Where an issuer's discovery document is (OpenID Connect Discovery 1.0 section 4)."""
-    return issuer.rstrip("/") + "/.well-known/openid-configuration"
-
-
-def discovered(url: str, answer: Fetched, issuer: str | None, name: str, insecure: bool) -> str:
-    """The address that a discovery document gives under *name*.
-
-    Raises FetchError.
-    """
-    document = _document(url, answer)
-    if document.get("issuer") != issuer:
-        raise FetchError(f"{url} is the document of another issuer")
-    address = document.get(name)
-    if not isinstance(address, str) or any(address_problems(name, address, insecure)):
-        raise FetchError(f"{url} names no usable {name}")
-    return address
-
-
-_NUMBERS = ("cooldown", "min_fresh", "max_fresh", "max_stale", "timeout", "max_bytes")
-
-
-def _is_positive(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
-
-
-def _document(url: str, answer: Fetched) -> Claims:
-    if answer.status != 200:
-        raise FetchError(f"{url} answered {answer.status}")
-    try:
-        return json_object(answer.body)
-    except ValueError:
-        raise FetchError(f"{url} answered no JSON object") from None
-
-
 def _usable(url: str, document: object) -> KeySet:
     """The usable keys of a set; what is left out is logged. Raises ValueError or FetchError."""
     keys, notes = parse_jwk_set(document, symmetric=False)
@@ -432,25 +398,14 @@ def _usable(url: str, document: object) -> KeySet:
     return keys
 
 
-def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[Problem]:
-    """What is wrong with an address that is to be fetched."""
-    if not isinstance(url, str):
-        yield where, f"is an https address; found {url!r}"
-        return
-    try:
-        parts = urlsplit(url)
-        usable = parts.hostname and parts.port != 0 and parts.username is None
-    except ValueError:
-        usable = None
-        parts = urlsplit("")
-    if "@" in parts.netloc:
-        yield where, "holds a user name or password, which would stand in logs; remove it"
-    elif not usable or not url.isascii() or not url.isprintable() or " " in url or parts.fragment:
-        yield where, f"is an https address; found {url!r}"
-    elif parts.scheme == "http" and not insecure_http:
-        yield where, f"{url!r} is not https; insecure_http allows http to private addresses"
-    elif parts.scheme not in ("https", "http"):
-        yield where, f"is an https address; found {url!r}"
+_MAY_BE_ZERO = ("cooldown", "min_fresh", "max_fresh", "max_stale")
+_NUMBERS = (*_MAY_BE_ZERO, "timeout", "max_bytes")
+
+
+def _is_amount(value: object, *, zero: bool) -> bool:
+    if type(value) not in (int, float) or not value < math.inf:  # type: ignore[operator]
+        return False
+    return value >= 0 if zero else value > 0  # type: ignore[operator]
 
 
 # RFC 9110 section 8.8.3, without obs-text, which not every client can send back.

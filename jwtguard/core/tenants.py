@@ -4,9 +4,10 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from .discovery import TENANT
 from .errors import Problem
 from .keyloader import AnyKeys, KeySource, as_source
-from .remote import TENANT, Discovery
+from .remote import Discovery
 from .wording import as_list
 
 MAX_TENANTS = 1024

@@ -128,13 +128,14 @@ class Verifier:
         assert introspection is not None
         asked_at = self._clock()
         try:
-            answer = yield from introspection.ask(raw)
+            was_good = self._cache.get(raw) is not None
+            answer, is_kept = yield from introspection.ask(raw, was_good=was_good)
             try:
                 now = self._clock()
                 if signed is None:
                     verified = _from_answer(raw, candidates, issuer, answer, now)
                 else:
-                    verified = _confirmed(signed, answer, now)
+                    verified = _confirmed(signed, candidates, answer, now)
             except InvalidToken as error:
                 introspection.refuse(raw, error)
                 raise
@@ -144,7 +145,8 @@ class Verifier:
         # The leeway is for tokens, not for how long an answer is remembered.
         exp = verified.claims.get("exp", math.inf)
         verified.valid_until = min(verified.valid_until, asked_at + introspection.ttl, exp)
-        self._cache.put(verified)
+        if is_kept:
+            self._cache.put(verified)
         return verified
 
 
@@ -166,7 +168,7 @@ def _from_answer(
     return Verified(raw, issuer, tenant, {}, claims, period, None, _NO_KEYS.current(), _NO_KEYS)
 
 
-def _confirmed(signed: Verified, answer: Claims, now: float) -> Verified:
+def _confirmed(signed: Verified, candidates: Candidates, answer: Claims, now: float) -> Verified:
     """A signed token with what introspection adds, which must not contradict it."""
     claims = {**signed.claims, **answer}
     times = check_types(claims)
@@ -176,6 +178,8 @@ def _confirmed(signed: Verified, answer: Claims, now: float) -> Verified:
             if stated is not None and claims[name] != stated:
                 hint = "introspection says something else than the token"
                 raise ClaimMismatch(name, found=claims[name], want=stated, hint=hint)
+        if candidates.choose(claims)[0] is not signed.issued_by:  # where the token named nobody
+            raise UnknownIssuer(found=claims["iss"], want=signed.issued_by.issuer)
         start, end = signed.issued_by.check_claims(claims, times, now)
     except InvalidToken as error:
         error.subject = signed.claims.get("sub")

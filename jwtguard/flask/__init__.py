@@ -111,6 +111,7 @@ class JWTGuard:
         def refuse() -> flask.Response | None:
             return None if is_automatic(flask.request) else _refusal(wanted, name)
 
+        mark(refuse, wanted)
         put_first(blueprint.before_request, blueprint.before_request_funcs, refuse)
         self._protected.add(blueprint)
 
@@ -124,7 +125,7 @@ class _Door(Extension):
         app: flask.Flask,
         guard: Guard,
         protected: "WeakSet[Blueprint]",
-        exchanges: wsgi.Exchanges,
+        exchanges: drive.InThreads,
     ) -> None:
         super().__init__(app, guard, protected)
         self._exchanges = exchanges

@@ -16,6 +16,7 @@ _COMMANDS = {
     "check": "Find everything that is wrong with the guard and the routes of this app.",
     "explain": "Show the way of a request, step by step: METHOD PATH.",
     "verify": "Verify a token; its claims as JSON.",
+    "routes": "List the routes of this app, the rule of each, and what is open.",
     "keys": "List the keys that each issuer has now.",
     "token": "Mint a token for development.",
 }
@@ -49,4 +50,4 @@ def _run(extension: "Extension", name: str, words: tuple[str, ...]) -> None:
     except ConfigurationError as error:
         write_problems("problem", error.problems, sys.stderr)
         sys.exit(1)
-    sys.exit(main([name, *words], extension.guard))
+    sys.exit(main([name, *words], extension.guard, extension.app))

@@ -9,12 +9,12 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jwtguard.core.claims import Claims
+from jwtguard.core.discovery import TENANT, discovery_address
 from jwtguard.core.guard import Guard
 from jwtguard.core.issuer import Issuer
 from jwtguard.core.keyloader import JWKSet
 from jwtguard.core.keys import KeySet
 from jwtguard.core.model import Clock, Fetch, Fetched
-from jwtguard.core.remote import TENANT, discovery_address
 from jwtguard.core.wording import as_list
 from jwtguard.signing import PrivateKey, private_key, public_jwk, sign
 

@@ -76,9 +76,9 @@ class AskedHere(Introspection):
         self.issuer = given.issuer
         self._idp = idp
 
-    def ask(self, raw: str) -> Flow[Claims]:
+    def ask(self, raw: str, *, was_good: bool = False) -> Flow[tuple[Claims, bool]]:
         """What the fake issuer says of an active token; as `Introspection.ask`."""
-        return drive.run(super().ask(raw), self._idp.fetch)
+        return drive.run(super().ask(raw, was_good=was_good), self._idp.fetch)
         yield
 
 

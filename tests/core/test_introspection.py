@@ -134,7 +134,7 @@ def test_an_opaque_token_is_asked_about_by_a_form():
     decision, [asked] = run(guard.decide_flow(request("a+b/c~d.-_==")), said())
 
     assert (asked.url, asked.method, asked.timeout, asked.insecure_http) == (URL, "POST", 3, False)
-    assert asked.max_bytes == 16_384
+    assert asked.max_bytes == 65_536
     assert asked.body == b"token=a%2Bb%2Fc~d.-_%3D%3D&token_type_hint=access_token"
     assert asked.headers == {
         "Authorization": "Basic c2VydmljZTp0aGUtY2xpZW50LXNlY3JldA==",
@@ -623,6 +623,17 @@ def test_an_answer_may_name_what_the_token_does_not():
     assert verified(always(), said(sub="bob"), raw=token(sub=...)).subject == "bob"
 
 
+@pytest.mark.parametrize("any_iss", [False, True])
+def test_an_answer_about_a_nameless_issuers_jwt_may_not_name_another_issuer(any_iss):
+    people = Issuer(
+        ISSUER, name="people", audience=AUDIENCE, algorithms=["HS256"], keys=Secret("p" * 32)
+    )
+    asked = issuer(None, asking(when="always"), name="any", any_iss=any_iss)
+    guard = guard_of(people, asked)
+    assert decided(guard, said(), raw=token(iss=...)) == (401, "unknown_issuer")
+    assert decided(guard, said(iss=...), raw=token(iss=..., jti="2")) == (200, None)
+
+
 def test_no_answer_about_a_good_jwt_is_503():
     assert decided(always(), DOWN, raw=token()) == (503, "introspection_unavailable")
 
@@ -814,12 +825,12 @@ BAD = {
     "endpoint a number": ({"endpoint": 5}, "endpoint", "is an https address"),
     "endpoint a path": ({"endpoint": "/introspect"}, "endpoint", "is an https address"),
     "when": ({"when": "never"}, "when", "'never' is not one of 'opaque', 'always'"),
-    "ttl zero": ({"ttl": 0}, "ttl", "number of seconds above 0"),
-    "ttl true": ({"ttl": True}, "ttl", "number of seconds above 0"),
-    "ttl infinite": ({"ttl": float("inf")}, "ttl", "number of seconds above 0"),
-    "ttl NaN": ({"ttl": float("nan")}, "ttl", "number of seconds above 0"),
-    "negative_ttl": ({"negative_ttl": -1}, "negative_ttl", "number of seconds above 0"),
-    "timeout": ({"timeout": "5"}, "timeout", "number of seconds above 0"),
+    "timeout zero": ({"timeout": 0}, "timeout", "nobody can answer"),
+    "ttl true": ({"ttl": True}, "ttl", "number of seconds, 0 or more"),
+    "ttl infinite": ({"ttl": float("inf")}, "ttl", "number of seconds, 0 or more"),
+    "ttl NaN": ({"ttl": float("nan")}, "ttl", "number of seconds, 0 or more"),
+    "negative_ttl": ({"negative_ttl": -1}, "negative_ttl", "number of seconds, 0 or more"),
+    "timeout": ({"timeout": "5"}, "timeout", "number of seconds, 0 or more"),
     "insecure_http": ({"insecure_http": "no"}, "insecure_http", "is true or false"),
     "the client's own": ({"client_id": ""}, "client_id", "is text"),
 }
@@ -835,7 +846,7 @@ def test_a_bad_word_is_a_start_up_error(words, place, what):
 
 
 def test_all_bad_words_are_reported_at_once():
-    made = asking(when="x", ttl=0, timeout=0, client_id="")
+    made = asking(when="x", ttl=-1, timeout=0, client_id="")
     assert [where for where, _ in made.problems] == ["client_id", "when", "ttl", "timeout"]
 
 
@@ -1016,6 +1027,21 @@ def test_one_token_more_than_may_be_asked_about_at_once_is_503():
     assert isinstance(ended(flows[0].send, said()), Allow)
     assert decided(guard, said(), raw="one-more") == (200, None)
     for flow in flows[1:]:
+        flow.close()
+
+
+def test_garbage_keeps_nobody_out_whose_token_was_good_before():
+    guard = guard_of()
+    for index in range(MAX_EXCHANGES + 1):
+        assert decided(guard, said(exp=NOW + 3600), raw=f"good{index}") == (200, None)
+    clock.now += 60
+    names = [*(f"t{i}" for i in range(MAX_EXCHANGES)), *(f"good{i}" for i in range(MAX_EXCHANGES))]
+    flows, _ = abandoned(guard, *names)
+    assert decided(guard, raw=f"good{MAX_EXCHANGES}") == (503, "introspection_busy")
+    flows.pop().close()
+    assert decided(guard, raw="new") == (503, "introspection_busy")
+    assert decided(guard, said(exp=NOW + 3600), raw=f"good{MAX_EXCHANGES}") == (200, None)
+    for flow in flows:
         flow.close()
 
 
@@ -1286,3 +1312,31 @@ def test_a_stream_ends_with_its_opaque_token_though_nobody_can_be_asked():
     clock.now = NOW + 130
     with pytest.raises(errors.TokenExpired):
         run(guard.renew_flow(known), DOWN)
+
+
+def test_a_long_answer_is_asked_for_every_time():
+    guard = guard_of()
+    groups = [f"group-{n:04}" for n in range(1400)]
+    for _ in range(2):
+        assert verified(guard, said(groups=groups))["groups"] == groups
+
+
+def test_a_clock_that_was_set_back_does_not_stop_discovery():
+    _, guard = discovering()
+    assert decided(guard, DOWN)[0] == 503
+    clock.now -= 7200
+    assert decided(guard, document(), said()) == (200, None)
+
+
+def test_without_a_ttl_every_request_asks():
+    guard = guard_of(issuer(introspection=asking(ttl=0, negative_ttl=0)))
+    assert decided(guard, said()) == decided(guard, said()) == (200, None)
+    assert decided(guard, INACTIVE) == decided(guard, INACTIVE)
+
+
+def test_a_connection_does_not_outlive_exp_by_the_leeway_where_the_server_is_asked():
+    guard = guard_of()
+    known = verified(guard, said(exp=NOW + 5))
+    clock.now += 6
+    with pytest.raises(errors.TokenExpired):
+        run(guard.renew_flow(known), said(exp=NOW + 5))

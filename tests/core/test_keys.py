@@ -541,3 +541,24 @@ def test_a_set_that_mixes_a_secret_with_other_keys_is_refused(other):
             verify_jws(token(HEADER | {"kid": "s"}), JWKSet({"keys": entries}), ["HS256"])
     several = [JWKSet(OCT), JWKSet(public_jwk(EC, kid="e"))]
     assert verify_jws(token(HEADER | {"kid": "s"}), several, ["HS256"])
+
+
+def test_a_set_of_too_many_keys_is_not_read():
+    entry = {"kty": "EC"}
+    with pytest.raises(ValueError, match="at most 10000 are read"):
+        parse_jwk_set({"keys": [entry] * 10_001}, symmetric=False)
+    assert len(parse_jwk_set({"keys": [entry] * 10_000}, symmetric=False)[1]) == 10_000
+
+
+def test_an_rsa_exponent_that_makes_checks_slow_is_refused():
+    numbers = private_key("RS256").public_key().public_numbers()
+
+    def jwk(exponent):
+        size = (exponent.bit_length() + 7) // 8
+        members = {"n": numbers.n.to_bytes(256), "e": exponent.to_bytes(size)}
+        coded = {k: base64.urlsafe_b64encode(v).rstrip(b"=").decode() for k, v in members.items()}
+        return {"keys": [{"kty": "RSA", **coded}]}
+
+    assert parse_jwk_set(jwk(65537), symmetric=False)[0].keys
+    keys, notes = parse_jwk_set(jwk(2**64 + 1), symmetric=False)
+    assert (keys.keys, "exponent" in notes[0]) == ((), True)

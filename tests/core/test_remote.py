@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from jwtguard import Discovery, Guard, Issuer, JWKSet, RemoteKeys, Secret, drive, errors
+from jwtguard import Discovery, Guard, Issuer, JWKSet, RemoteKeys, Rule, Secret, drive, errors
 from jwtguard.core import Allow, Deny, Fetch, Fetched, Request
 from jwtguard.core import remote as core_remote
 from jwtguard.core.keyloader import RefreshingKeySource, SeveralRemoteSources
@@ -481,11 +481,66 @@ def test_a_kid_that_was_asked_for_in_vain_is_not_asked_for_again_for_a_while():
     source = warmed(None, answer(cache_control="max-age=600"))
     clock.now += 30
     run(source.lookup("ES256", "absent"), answer(cache_control="max-age=600"))
-    clock.now += 119
+    clock.now += 59
     assert run(source.lookup("ES256", "absent")) == (None, [])
     assert run(source.lookup("ES256", None), answer(cache_control="max-age=600"))[1]
     clock.now += 30
     run(source.lookup("ES256", "absent"), answer())  # a newer set may have it
+
+
+def test_a_kid_that_was_asked_for_in_vain_is_asked_for_with_changed_keys():
+    source = warmed()
+    clock.now += 30
+    run(source.lookup("ES256", "absent"), answer())
+    clock.now += 30
+    run(source.lookup("ES256", "another"), answer([KEY, OTHER_KEY]))
+    clock.now += 29
+    assert run(source.lookup("ES256", "absent")) == (None, []), "within the cooldown"
+    clock.now += 1
+    assert run(source.lookup("ES256", "absent"), answer([KEY, OTHER_KEY]))[1]
+
+
+def test_two_kids_in_turn_are_remembered_as_absent():
+    source = warmed()
+    clock.now += 30
+    run(source.lookup("ES256", "one"), answer())
+    clock.now += 30
+    run(source.lookup("ES256", "two"), answer())
+    clock.now += 29
+    assert run(source.lookup("ES256", "one")) == (None, [])
+
+
+def test_an_absent_kid_is_503_after_a_failed_refresh():
+    source = warmed()
+    clock.now += 30
+    run(source.lookup("ES256", "absent"), answer())
+    clock.now += 30
+    lookup_fails(source, "other", DOWN)
+    lookup_fails(source, "absent")
+
+
+def test_headers_of_any_case_are_read():
+    shouting = Fetched(200, {"Cache-Control": "max-age=120", "ETag": '"e"'}, answer().body)
+    source = warmed(None, shouting)
+    assert source.snapshot.fresh_until == START + 120
+    clock.now += 120
+    _, (asked,) = run(source.refresh(), answer())
+    assert asked.headers["If-None-Match"] == '"e"'
+
+
+@pytest.mark.parametrize("step", ["verify", "renew", "a refused request"])
+def test_whatever_sees_a_token_of_old_keys_begins_a_refresh(step):
+    guard = guard_of(warmed(), rules=[Rule("/**", roles="nobody")])
+    token = run(guard.verify_flow(idp.token()))[0]
+    clock.now = START + 2700
+    flow = {
+        "verify": lambda: guard.verify_flow(idp.token()),
+        "renew": lambda: guard.renew_flow(token),
+        "a refused request": lambda: guard.decide_flow(request()),
+    }[step]()
+    assert isinstance(next(flow), Background)
+    value = ended(flow.send, None)
+    assert step != "a refused request" or value.status == 403
 
 
 def test_a_set_that_is_published_after_its_first_token_is_found():
@@ -919,6 +974,7 @@ def test_an_entity_tag_does_not_go_with_the_keys_to_another_address():
         document(jwks_uri="http://issuer.test/jwks"),
         document(jwks_uri="file:///etc/passwd"),
         document(jwks_uri="/jwks"),
+        document(jwks_uri=f"{URL}/{'a' * 2048}"),
         document(jwks_uri="//issuer.test/jwks"),
         document(jwks_uri="https:///jwks"),
         document(jwks_uri="https://user@issuer.test/jwks"),
@@ -1025,7 +1081,7 @@ def test_a_discovery_is_one_issuers():
     assert what == f"are those of {ISSUER!r}; give each issuer a Discovery of its own"
 
 
-@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), True, None, "30"])
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), True, None, "30"])
 @pytest.mark.parametrize(
     "name", ["cooldown", "min_fresh", "max_fresh", "max_stale", "timeout", "max_bytes"]
 )
@@ -1038,15 +1094,40 @@ def test_every_number_is_checked_at_start_up(name, value):
         )
 
 
+def test_zero_seconds_are_possible_where_they_mean_something():
+    assert problems(RemoteKeys(URL, cooldown=0, min_fresh=0, max_fresh=0, max_stale=0)) == {}
+    assert list(problems(RemoteKeys(URL, timeout=0, max_bytes=0))) == [
+        "issuers[0].keys.timeout",
+        "issuers[0].keys.max_bytes",
+    ]
+
+
+def test_without_a_cooldown_every_unknown_kid_asks():
+    source = warmed(remote(cooldown=0))
+    for _ in range(3):
+        run(source.lookup("ES256", "absent"), answer())
+
+
+def test_a_clock_that_was_set_back_stops_nobody_from_asking():
+    source = remote()
+    lookup_fails(source, KID, DOWN)
+    clock.now -= 7200
+    run(source.lookup("ES256", KID), answer())
+    assert source.current().keys
+
+
 def test_the_bounds_of_freshness_are_in_order():
-    for words in ({"min_fresh": 4000}, {"max_fresh": 59}, {"min_fresh": 5, "max_fresh": 4}):
+    for words in ({"min_fresh": 4000}, {"min_fresh": 90, "max_fresh": 80}):
         [(where, what)] = problems(RemoteKeys(URL, **words)).items()
         assert where == "issuers[0].keys.min_fresh"
-        assert what.startswith(f"is {words.get('min_fresh', 60)}, more than max_fresh, ")
-    assert problems(RemoteKeys(URL, min_fresh=60, max_fresh=60)) == {}
-    assert list(problems(RemoteKeys(URL, min_fresh=9, max_fresh=0))) == [
-        "issuers[0].keys.max_fresh"
-    ]
+        assert what.startswith(f"is {words['min_fresh']}, more than max_fresh, ")
+    for words in ({"min_fresh": 60, "max_fresh": 60}, {"max_fresh": 5}):
+        assert problems(RemoteKeys(URL, **words)) == {}
+
+
+def test_a_short_max_fresh_counts_before_the_default_of_min_fresh():
+    source = warmed(remote(max_fresh=5), answer())
+    assert source.snapshot.fresh_until == START + 5
 
 
 def test_insecure_http_is_a_switch_and_is_announced(caplog):
@@ -1166,6 +1247,23 @@ def test_warm_asks_a_remote_source_beside_keys_at_hand():
     assert len(run(guard.warm_flow(), answer([OTHER_KEY]))[1]) == 1
 
 
+def test_warm_is_a_flow_for_each_source_that_must_ask():
+    first, second = remote(), remote()
+    keys = [first, JWKSet({"keys": [KEY]})]
+    guard = Guard([issuer(keys), issuer(second, issuer="https://b.test/", name="b")])
+    flows = guard.warm_flows()
+    assert [next(flow).flight for flow in flows] == [(first, 0), (second, 0)]
+
+
+def test_warm_raises_nothing_for_a_defect_and_goes_on(caplog):
+    source = remote()
+    guard = Guard([issuer(Breaking()), issuer(source, issuer="https://b.test/", name="b")])
+    run(guard.warm_flow(), answer())
+    assert len(source.current()) == 1
+    found = [(one.name, one.getMessage()) for one in caplog.records if one.levelname == "ERROR"]
+    assert found == [("jwtguard", "unexpected RuntimeError at start-up")]
+
+
 # --- a key source of somebody else's ------------------------------------------------------------
 
 
@@ -1208,3 +1306,44 @@ def test_a_refusal_for_want_of_keys_names_the_issuer(caplog):
     decision, _ = run(guard.decide_flow(request()), DOWN)
     assert decision.status == 503
     assert " issuer=people " in caplog.text
+
+
+QUOTED = "what it choked on"
+
+
+class Broken:
+    """A user's source that works until its keys grow old."""
+
+    problems = ()
+
+    def __init__(self, *breaks):
+        self.breaks = breaks
+        self._known = JWKSet(idp.jwks())
+
+    def current(self):
+        return self._known.current()
+
+    def lookup(self, algorithm, kid):
+        return
+        yield
+
+    def due(self):
+        if "due" in self.breaks:
+            raise RuntimeError(QUOTED)
+        return True
+
+    def refresh(self):
+        raise RuntimeError(QUOTED)
+
+
+@pytest.mark.parametrize("what", ["due", "refresh"])
+def test_a_source_that_breaks_while_keys_are_refreshed_fails_no_request(what, caplog):
+    guard = guard_of(Broken(what))
+    for _ in range(2):
+        assert isinstance(run(guard.decide_flow(request()))[0], Allow)
+    assert isinstance(run(guard.verify_flow(idp.token()))[0], object)
+    field = request().header("authorization")
+    allow = guard.recall("GET", "/x", "/x", field)
+    assert allow is None or isinstance(allow, Allow)
+    assert "unexpected RuntimeError" in caplog.text
+    assert QUOTED not in caplog.text

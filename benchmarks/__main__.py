@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import issuers, matching, memory, outage, refresh, requests, stampede
+from . import frameworks, issuers, matching, memory, outage, refresh, requests, stampede
 
 SEEN_BUDGET = {"HS256": 1 / 12, "RS256": 1 / 20}
 NEW_BUDGET = 1 / 4
@@ -19,6 +19,7 @@ OUTAGE_BUDGET = {"p50": 1.1, "p99": 1.5}
 WAIT_BUDGET = refresh.DELAY / 2 * 1000  # milliseconds: who waits for the provider takes twice that
 BEGUN_BUDGET = 1.25  # once for each fetch; two threads may well begin together
 ISSUERS_BUDGET = 1.2
+FRAMEWORKS_BUDGET = 1 / 15
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -115,7 +116,7 @@ def _memory(given: argparse.Namespace) -> Iterable[str]:
     print("\nmemory, every token new")
     print(f"{'tokens':>12}{'remembered':>12}{'growth MiB':>12}")
     # Nothing that was freed before hides what grows.
-    rows = _in_own_process(memory.measure, memory.marks(given.tokens))
+    rows = in_own_process(memory.measure, memory.marks(given.tokens))
     for kept in rows:
         print(f"{kept.tokens:12,}{kept.remembered:12,}{kept.growth:12.1f}")
     grown = rows[-1].growth - rows[0].growth
@@ -127,7 +128,7 @@ def _stampede(given: argparse.Namespace) -> Iterable[str]:
     print(f"{'':24}{'fetches':>12}{'loop away':>12}{'of it busy':>12}{'slowest':>12}")
     # Only the first exchange of a process loads the HTTP client.
     rows = stampede.worst(
-        [_in_own_process(stampede.measure, given.stampede) for _ in range(stampede.RUNS)]
+        [in_own_process(stampede.measure, given.stampede) for _ in range(stampede.RUNS)]
     )
     for row in rows:
         away = [f"{'-' if one is None else f'{one:.1f}':>12}" for one in (row.gap, row.busy)]
@@ -189,6 +190,24 @@ def _issuers(given: argparse.Namespace) -> Iterable[str]:
             yield _line(f"{sizes}, unknown iss", row.unknown / first.unknown, ISSUERS_BUDGET)
 
 
+def _frameworks(given: argparse.Namespace) -> Iterable[str]:
+    print("\nframeworks, added time per request")
+    print(f"{'':49}{'app alone':>12}{'seen token':>12}   beside")
+    for name in frameworks.FRAMEWORKS:
+        for algorithm in frameworks.ALGORITHMS:
+            # Of a framework's whole request, so fewer requests tell as much.
+            found = in_own_process(
+                frameworks.measure, name, algorithm, given.rounds, max(given.batch // 3, 1)
+            )
+            for row in found:
+                what = f"{row.framework:13}{row.algorithm:6}{row.form:30}"
+                peers = ", ".join(f"{peer} {took:.1f}" for peer, took in row.peers.items())
+                print(f"{what:49}{row.alone:12.1f}{row.ours:12.1f}   {peers}")
+                for peer, took in row.peers.items():
+                    said = f"{row.framework} {row.algorithm} {row.form} / {peer}"
+                    yield _line(said, row.ours / took, FRAMEWORKS_BUDGET)
+
+
 TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "requests": _requests,
     "matching": _matching,
@@ -197,11 +216,13 @@ TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "outage": _outage,
     "refresh": _refresh,
     "issuers": _issuers,
+    "frameworks": _frameworks,
 }
 """Each prints itself and yields its lines of the budget."""
 
 
-def _in_own_process(measure: Callable[..., Any], *words: Any) -> Any:
+def in_own_process(measure: Callable[..., Any], *words: Any) -> Any:
+    """What *measure* finds where nothing else ran before."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, words)
 

@@ -9,7 +9,44 @@ from typing import Any
 
 import jwt
 
-from .traffic import AUDIENCE, ISSUER, NEEDED_SCOPE
+from .traffic import AUDIENCE, ISSUER, NEEDED_SCOPE, Signer
+
+
+class Refused(Exception):
+    """No valid token, or not the scope."""
+
+
+class Checker:
+    """What people write once and call from a middleware, a decorator or a dependency."""
+
+    def __init__(self, signer: Signer) -> None:
+        self.key = signer.written_key
+        self.algorithm = signer.algorithm
+
+    def bearer(self, authorization: str | None) -> dict[str, Any]:
+        """The claims of the token in this header. Raises Refused."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refused
+        return self.token(token)
+
+    def token(self, token: str) -> dict[str, Any]:
+        """The claims of this token. Raises Refused."""
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self.key,
+                algorithms=[self.algorithm],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp"]},
+            )
+        except jwt.InvalidTokenError:
+            raise Refused from None
+        if NEEDED_SCOPE not in claims.get("scope", "").split():
+            raise Refused
+        return claims
+
 
 PUBLIC = ("/health", "/login")
 

@@ -31,6 +31,10 @@ class Times:
         pairs = zip(self._rounds[name], self._rounds[base], strict=True)
         return median(one - other for one, other in pairs)
 
+    def whole(self, name: str) -> float:
+        """What *name* takes: the median of the rounds."""
+        return median(self._rounds[name])
+
 
 def time_in_turn(variants: Mapping[str, Variant], rounds: int, batch: int) -> Times:
     """Time *batch* calls of each variant in every round, in an order that changes."""
@@ -40,14 +44,17 @@ def time_in_turn(variants: Mapping[str, Variant], rounds: int, batch: int) -> Ti
     for name in order:  # what is lazily made is made here
         one_batch(variants[name], batch)
     gc.collect()
+    gc.freeze()  # so that only what requests leave behind is looked at
     gc.disable()
     try:
         for _ in range(rounds):
             shuffle(order)
             for name in order:
                 found[name].append(one_batch(variants[name], batch))
+            gc.collect()
     finally:
         gc.enable()
+        gc.unfreeze()
     return Times(found)
 
 

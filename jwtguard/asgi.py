@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import drive, lifetime
 from .core.errors import JWTGuardError
 from .core.model import Allow, Decision, Deny, Flow, Pairs, Request
+from .core.policy import Access
 from .guard import Guard
 from .interface import expect, refuse_own_prefix, wrong_door
 from .transport import for_loops
@@ -101,11 +102,15 @@ class GuardMiddleware:
 
 
 def decide(
-    scope: Scope, guard: Guard, is_public: Callable[[], bool] | None = None
+    scope: Scope,
+    guard: Guard,
+    is_public: Callable[[], bool] | None = None,
+    access: Access | None = None,
 ) -> Decision | Flow[Decision]:
     """Allow or Deny the request of *scope*, or the flow that leads there.
 
-    *is_public* as in `Guard.judge`.
+    *is_public* and *access* as in `Guard.judge`. A token that met the rule before passes, whether
+    it had to be there or not.
     """
     if scope["type"] == "http":
         path, raw_path = _target(scope)
@@ -115,7 +120,7 @@ def decide(
             allow = guard.recall(scope["method"], path, raw_path, field)
             if allow is not None and (is_public is None or not guard.is_closing(allow)):
                 return allow
-    return guard.judge(ScopeRequest(scope), is_public=is_public)
+    return guard.judge(ScopeRequest(scope), is_public=is_public, access=access)
 
 
 class ScopeHeaders:

@@ -20,16 +20,16 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from . import drive, starlette
-from .asgi import Scope, ScopeRequest
+from . import asgi, drive, starlette
+from .asgi import Scope
 from .core.errors import ConfigurationError
-from .core.model import Allow, Decision, Deny, Flow
+from .core.model import Allow, Deny
 from .core.requirement import REQUIREMENT_WORDS, Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
 from .openapi import BEARER, Scheme, security_schemes
 from .requires import judge, requirement_from
-from .starlette import Refusal, can_send_refusals, request_of
+from .starlette import Refusal, can_send_refusals, outermost, request_of
 from .transport import for_loops
 
 if TYPE_CHECKING:
@@ -176,43 +176,26 @@ class Protected(SecurityBase):
         if scope.get("jwtguard.guard") is self.guard:
             token = scope["jwtguard.token"]
         if token is None:
-            token = await self._verify(scope, access)
-        if token is None and access == "optional":
-            return None
+            decision = asgi.decide(outermost(scope), self.guard, access=access)
+            if not isinstance(decision, (Allow, Deny)):
+                decision = await drive.arun(decision, *self._exchanges)
+            if isinstance(decision, Deny):
+                raise _refused(scope, decision)
+            token = decision.token
+            if "jwtguard.guard" not in scope:  # for the other dependencies of this endpoint
+                scope["jwtguard.guard"], scope["jwtguard.token"] = self.guard, token
+                scope["jwtguard.claims"] = {} if token is None else token.claims
+            if token is None and access == "optional":
+                return None
         wanted = self._requirement(tuple(scopes))
         if token is None or wanted:
             published = {"jwtguard.token": token, "jwtguard.guard": self.guard}
             name = getattr(scope.get("endpoint"), "__qualname__", "Protected")
-            deny = judge(wanted, published, request_of(scope), connection.path_params, name)
+            arguments = scope.get("path_params", {})
+            deny = judge(wanted, published, lambda: request_of(scope), arguments, name)
             if deny is not None:
                 raise _refused(scope, deny)
         return token
-
-    async def _verify(
-        self, scope: Scope, access: Literal["protected", "optional"]
-    ) -> VerifiedToken | None:
-        decision = self._decide(request_of(scope), access)
-        if not isinstance(decision, (Allow, Deny)):
-            decision = await drive.arun(decision, *self._exchanges)
-        if isinstance(decision, Deny):
-            raise _refused(scope, decision)
-        if "jwtguard.guard" not in scope:  # for the other dependencies of this endpoint
-            token = decision.token
-            scope["jwtguard.guard"], scope["jwtguard.token"] = self.guard, token
-            scope["jwtguard.claims"] = {} if token is None else token.claims
-        return decision.token
-
-    def _decide(
-        self, request: ScopeRequest, access: Literal["protected", "optional"]
-    ) -> Decision | Flow[Decision]:
-        fields = request.headers.get_all("authorization")
-        if len(fields) == 1 and not request.websocket:
-            # A token that met the rule before passes, whether it had to be there or not.
-            path, raw_path = request.path, request.raw_path
-            allow = self.guard.recall(request.method, path, raw_path, fields[0])
-            if allow is not None:
-                return allow
-        return self.guard.judge(request, access=access)
 
     def _requirement(self, scopes: tuple[str, ...]) -> Requirement:
         """The own one, with the scopes that ``Security`` gave to an endpoint."""

@@ -7,7 +7,7 @@ async def reports(request: Request[VerifiedToken, VerifiedToken, State]) -> str:
     return f"for {request.auth.subject}"
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response
@@ -98,9 +98,9 @@ class _Inside:
         self._plain: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = ScopeRequest(scope)
-        if self._is_torn(request.path.rstrip("/")):
+        if self._is_torn(scope):
             guard: Guard = scope["jwtguard.guard"]
+            request = ScopeRequest(scope)
             error = AmbiguousTarget("ambiguous_path", found=request.path)
             deny = guard.refusal(error, request, "litestar:mount")
             if request.websocket:
@@ -112,7 +112,7 @@ class _Inside:
             scope[_PATH] = scope["path"]
             await self.app(scope, receive, send)
 
-    def _is_torn(self, path: str) -> bool:
+    def _is_torn(self, scope: Scope) -> bool:
         """Whether Litestar would take ``/filesX`` to what is mounted at ``/files``.
 
         It compares beginnings and not segments, and rules for ``/files/**`` do not speak of that
@@ -124,13 +124,16 @@ class _Inside:
             self._mounts = [
                 route.path
                 for route in routes
-                if isinstance(route, ASGIRoute) and route.route_handler.is_mount
+                if isinstance(route, ASGIRoute)
+                and route.route_handler.is_mount
+                and route.path != "/"
             ]
             self._plain = {route.path for route in routes if not route.path_parameters}
+        if not self._mounts:
+            return False
+        path = ScopeRequest(scope).path.rstrip("/")
         return path not in self._plain and any(
-            path.startswith(mount) and not path.startswith(f"{mount}/")
-            for mount in self._mounts
-            if mount != "/"
+            path.startswith(mount) and not path.startswith(f"{mount}/") for mount in self._mounts
         )
 
 
@@ -174,7 +177,7 @@ def _answer(_: Request[Any, Any, Any], refused: Exception) -> Response[None]:
 
 def requires(
     requirement: Requirement | None = None, /, **words: Any
-) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
+) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
     """A Litestar guard: handlers, controllers, routers or the app want a valid token that meets a
     `Requirement`, one object or its words.
 
@@ -186,25 +189,44 @@ def requires(
     no guard saw the request.
     """
     wanted = requirement_from(requirement, words)
+    return mark(_Required(wanted), wanted)
 
-    def required(
-        connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler | None = None
-    ) -> None:
+
+class _Required:
+    def __init__(self, wanted: Requirement) -> None:
+        self._wanted = wanted
+        # Litestar asks whether this is a coroutine function, else it calls in a thread. The class's
+        # own is a plain function, so that it can say at once that it is used as a decorator.
+        vars(self)["__call__"] = self._judge
+
+    def __call__(
+        self,
+        connection: ASGIConnection[Any, Any, Any, Any],
+        handler: BaseRouteHandler | None = None,
+    ) -> Awaitable[None]:
         if handler is None:
             raise ConfigurationError(
                 "requires(…) is no decorator in Litestar; write @get(…, guards=[requires(…)])"
             )
+        return self._judge(connection, handler)
+
+    async def _judge(
+        self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+    ) -> None:
         scope: Any = connection.scope
-        request = ScopeRequest({**scope, "path": scope.get(_PATH, scope["path"])})
-        deny = judge(wanted, scope, request, connection.path_params, str(handler))
+        deny = judge(
+            self._wanted,
+            scope,
+            lambda: ScopeRequest({**scope, "path": scope.get(_PATH, scope["path"])}),
+            connection.path_params,
+            handler,
+        )
         if deny is None:
             return
-        if request.websocket:
+        if scope["type"] == "websocket":
             # RFC 6455 section 7.4.1: policy violation.
             raise WebSocketException(detail="", code=1008)
         raise Refused(deny)
-
-    return mark(required, wanted)
 
 
 # --- OpenAPI ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ async def feed():
 """
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -155,7 +156,8 @@ class _Door(Extension):
 
     async def judge(self) -> quart.Response | None:
         """The refusal of this request or handshake, or None."""
-        self.check_routes()
+        if not self.is_checked:
+            self.check_routes()
         connection, guard = _connection(), self.guard
         scope = cast(asgi.Scope, connection.scope)
         is_http = scope["type"] == "http"
@@ -187,10 +189,10 @@ class _Door(Extension):
         connection.scope = cast(Any, scope)
         if allow.remove:
             headers = connection.headers
-            kept = [(k, v) for k, v in headers if k.lower().replace("_", "-") not in allow.remove]
-            kept += [(name.title(), _latin1(value)) for name, value in allow.set]
-            headers.clear()
-            headers.extend(kept)
+            for name in [k for k, _ in headers if k.lower().replace("_", "-") in allow.remove]:
+                headers.remove(name)  # in every spelling; the next of them finds nothing
+            for name, value in allow.set:
+                headers.add(name.title(), _latin1(value))
         if allow.subprotocol is not None:
             _choose(cast(quart.Websocket, connection), scope["subprotocols"], allow.subprotocol)
         if allow.remove or allow.query is not None:
@@ -262,7 +264,7 @@ async def _response(deny: Deny) -> quart.Response:
 async def _refusal(wanted: Requirement, view: str) -> quart.Response | None:
     connection = _connection()
     scope = cast(asgi.Scope, connection.scope)
-    deny = judge(wanted, scope, ScopeRequest(scope), connection.view_args or {}, view)
+    deny = judge(wanted, scope, lambda: ScopeRequest(scope), connection.view_args or {}, view)
     return None if deny is None else await _response(deny)
 
 
@@ -280,13 +282,15 @@ def requires(
 
     def decorate(view: View) -> View:
         name = getattr(refuse_class(view), "__qualname__", repr(view))
+        is_async = inspect.iscoroutinefunction(view)
 
         @wraps(view)
         async def required(*args: Any, **kwargs: Any) -> Any:
             refusal = await _refusal(wanted, name)
             if refusal is not None:
                 return refusal
-            return await quart.current_app.ensure_async(view)(*args, **kwargs)
+            on_loop = view if is_async else quart.current_app.ensure_async(view)
+            return await cast(Any, on_loop)(*args, **kwargs)
 
         return mark(cast(View, required), wanted, view)
 

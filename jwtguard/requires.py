@@ -23,6 +23,9 @@ Said = Requirement | Literal["public"]
 Published = Mapping[str, Any]
 """Where a door leaves what it knows: a WSGI environ, or an ASGI scope."""
 
+Asked = Request | Callable[[], Request]
+"""A request, or what makes it where somebody looks at it."""
+
 
 def requirement_from(requirement: object, words: Mapping[str, Any]) -> Requirement:
     """The one object a decorator was given, or one made of its words.
@@ -49,7 +52,7 @@ def published_token(published: Published) -> VerifiedToken | None:
     Raises errors.ConfigurationError where no guard saw the request: nothing is known of it then,
     which must never pass for "nobody".
     """
-    if not {"jwtguard.token", "jwtguard.guard"} <= published.keys():
+    if "jwtguard.token" not in published or "jwtguard.guard" not in published:
         raise ConfigurationError(
             "no guard saw this request; use your framework's extension or middleware "
             "(JWTGuard, install), or put jwtguard.wsgi.GuardMiddleware or "
@@ -63,27 +66,45 @@ def published_token(published: Published) -> VerifiedToken | None:
 def judge(
     requirement: Requirement,
     published: Published,
-    request: Request,
+    request: Asked,
     arguments: Mapping[str, object],
-    view: str,
+    view: object,
 ) -> Deny | None:
     """The refusal to send instead of calling the view, or None.
 
-    *arguments* are the view's, which ``{"path": name}`` compares with; *view* is its name, for
-    the log.
+    *request* may be what makes it, and *view* as text is the view's name: most requests are not
+    refused and need neither. *arguments* are the view's, which ``{"path": name}`` compares with.
     """
     token = published_token(published)
     try:
         if token is None:
             raise MissingCredentials
-        requirement.authorize(token, request, arguments)
+        authorize(requirement, token, request, arguments)
     except AuthError as error:
         raw = None
         if token is not None:
             error.issuer, error.subject, raw = token.issuer, token.subject, token.raw
         guard: Guard = published["jwtguard.guard"]
-        return guard.refusal(error, request, f"requires:{view}", raw)
+        return guard.refusal(error, _read(request), f"requires:{view}", raw)
     return None
+
+
+def authorize(
+    requirement: Requirement,
+    token: VerifiedToken,
+    request: Asked,
+    arguments: Mapping[str, object],
+) -> None:
+    """`Requirement.authorize`; only a check looks at the request, so only for one it is made."""
+    seen = _UNREAD if requirement.check is None else _read(request)
+    requirement.authorize(token, seen, arguments)
+
+
+_UNREAD = Request("GET", "/")
+
+
+def _read(request: Asked) -> Request:
+    return request if isinstance(request, Request) else request()
 
 
 # --- what views say of themselves ---------------------------------------------------------------

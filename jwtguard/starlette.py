@@ -166,14 +166,18 @@ STANDS_BELOW = "jwtguard.root_path"
 
 
 def request_of(scope: Scope) -> ScopeRequest:
-    """The request as the guard sees it, also from within a mounted app.
+    """The request as the guard sees it, also from within a mounted app."""
+    return ScopeRequest(outermost(scope))
 
-    Rules are written like the routes of the app that the guard is in front of; where there is no
-    middleware, like those of the outermost app.
+
+def outermost(scope: Scope) -> Scope:
+    """*scope* with the mount prefix of the app that the rules are written for.
+
+    That is the one which the guard is in front of; where there is no middleware, the outermost.
     """
     own = scope.get("root_path", "")
     mount = scope.get(STANDS_BELOW, scope.get("app_root_path", own))
-    return ScopeRequest(scope if mount == own else {**scope, "root_path": mount})
+    return scope if mount == own else {**scope, "root_path": mount}
 
 
 def endpoints(*apps: object) -> Iterator[Callable[..., Any]]:
@@ -282,7 +286,7 @@ def requires(requirement: Requirement | None = None, /, **words: Any) -> Callabl
 
         def refusal(scope: Scope) -> Deny | None:
             arguments: Mapping[str, object] = scope.get("path_params") or {}
-            return judge(wanted, scope, request_of(scope), arguments, name)
+            return judge(wanted, scope, lambda: request_of(scope), arguments, name)
 
         if inspect.isclass(view):
             _guard_class(view, refusal)

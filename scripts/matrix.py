@@ -317,7 +317,9 @@ def test_pins() -> dict[str, str]:
     """The test extra, by distribution."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     pins = project["optional-dependencies"]["test"]
-    return {re.split(r"[=<>\[]", pin)[0]: pin for pin in pins}
+    found = {re.split(r"[=<>\[]", pin)[0]: pin for pin in pins}
+    del found[project["name"]]  # the peers of the benchmarks, which bring frameworks along
+    return found
 
 
 def pip(python: Path, *words: str) -> None:

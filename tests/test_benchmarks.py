@@ -3,7 +3,17 @@
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import issuers, matching, memory, outage, refresh, stampede, stopwatch
+from benchmarks import (
+    frameworks,
+    issuers,
+    matching,
+    memory,
+    outage,
+    refresh,
+    stampede,
+    stopwatch,
+    traffic,
+)
 
 
 def test_one_run_prints_every_table(capsys, monkeypatch):
@@ -11,6 +21,7 @@ def test_one_run_prints_every_table(capsys, monkeypatch):
     monkeypatch.setattr(issuers, "COUNTS", (1, 3))
     monkeypatch.setattr(issuers, "TOKENS", 8)
     monkeypatch.setattr(stampede, "RUNS", 1)
+    monkeypatch.setattr(frameworks, "FRAMEWORKS", {"Starlette": "starlette"})
     few = ["--tokens", "20", "--stampede", "40", "--seconds", "0.2"]
     bench.main(["--rounds", "2", "--batch", "2", *few])
 
@@ -27,6 +38,7 @@ def test_one_run_prints_every_table(capsys, monkeypatch):
     assert "ASGI provider is silent, keys old / normal, p99" in out
     assert "ASGI refreshing, slowest request, ms" in out
     assert "RS256 3 issuers / 1, unknown iss" in out
+    assert "Starlette RS256 install / AuthenticationMiddleware" in out
 
 
 def test_one_table_alone_prints_no_other(capsys):
@@ -57,6 +69,26 @@ def test_known_tokens_are_served_while_the_provider_is_down():
         ("WSGI", "refuses, keys old"),
         ("ASGI", "refuses, keys old"),
     }
+
+
+@pytest.mark.parametrize("name", frameworks.FRAMEWORKS)
+def test_every_framework_has_a_row_for_each_form_beside_a_peer(name):
+    rows = bench.in_own_process(frameworks.measure, name, "HS256", 2, 2)
+
+    assert len(rows) >= 2
+    assert all(row.peers for row in rows)
+
+
+def test_an_app_that_lets_a_forged_token_in_is_not_measured():
+    def lets_in(request):
+        pass
+
+    assert not frameworks.is_refused({}, lets_in)
+    assert frameworks.is_refused({}, traffic.wsgi_caller(refusing))
+
+
+def refusing(environ, start_response):
+    start_response("401 Unauthorized", [])
 
 
 def test_what_is_remembered_stays_within_the_cache():

@@ -58,6 +58,17 @@ def test_user_and_auth_are_the_token():
     assert client.get("/me", headers=bearer()).text == "alice"
 
 
+def test_requires_runs_on_the_loop_and_in_no_thread():
+    def on_loop(token, request):
+        return asyncio.get_running_loop().is_running()
+
+    @get("/checked", guards=[requires(check=on_loop)])
+    async def checked() -> str:
+        return "reached"
+
+    assert client_of(checked).get("/checked", headers=bearer()).status_code == 200
+
+
 def test_everything_is_guarded_before_it_is_routed():
     @asgi("/files", is_mount=True, copy_scope=True)
     async def files(scope: dict, receive: object, send: object) -> None:

@@ -27,7 +27,7 @@ from jwtguard.errors import ConfigurationError
 from jwtguard.flask import current_claims, current_token
 from jwtguard.flask import requires as flask_requires
 from jwtguard.requires import mark, refuse_open_routes, said_by
-from jwtguard.testing import FakeIssuer
+from jwtguard.testing import FakeIssuer, verified
 
 from . import django_project  # noqa: F401 - it sets Django up
 
@@ -445,6 +445,28 @@ def test_a_door_that_publishes_less_is_told_what_is_missing(published):
 
     with pytest.raises(errors.ConfigurationError, match=r"jwtguard\.token and jwtguard\.guard"):
         judge(Requirement(), published, Request("GET", "/x"), {}, "view")
+
+
+@pytest.mark.parametrize(
+    ("words", "looks"),
+    [({"scopes": "read"}, False), ({"scopes": "write"}, True), ({"check": lambda *_: True}, True)],
+)
+def test_a_request_is_made_only_for_a_check_and_a_refusal(words, looks):
+    from jwtguard.core import Request
+    from jwtguard.requires import judge
+
+    guard = open_guard()
+    made = []
+
+    def make():
+        made.append(Request("GET", "/x"))
+        return made[-1]
+
+    token = verified(sub="alice", scope="read")
+    published = {"jwtguard.token": token, "jwtguard.guard": guard}
+    judge(Requirement(**words), published, make, {}, "view")
+
+    assert bool(made) == looks
 
 
 # --- what views say of themselves ---------------------------------------------------------------

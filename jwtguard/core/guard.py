@@ -439,13 +439,13 @@ class Guard:
 
     def _published(self, known: Verified, bound: BoundRule) -> Published:
         rule, published = known.published
-        if rule is not bound:
+        if rule is not bound.origin:
             published = (
                 headers_of(known.claims, bound.forward) if bound.forward else (),
                 variables_of(known, self._variables) if self._variables else NOTHING[1],
                 self._user_name.of(known) if self._user_name else None,
             )
-            known.published = bound, published
+            known.published = bound.origin, published
         found: Published = published
         return found
 

@@ -169,6 +169,7 @@ class BoundRule:
         "is_plain",
         "label",
         "login",
+        "origin",
         "reads_authorization",
         "removed",
         "requirement",
@@ -211,6 +212,8 @@ class BoundRule:
             and not https
             and rule.requirement.is_static
         )
+        self.origin = self
+        """The rule itself, also of its variants: a token that met one of them met all."""
         self.variants: dict[Access, BoundRule] = {}
 
     def with_access(self, access: Access) -> "BoundRule":

@@ -73,7 +73,7 @@ def refuse(
             f"@requires stands on {view}, which is a method; put it on the class, or write "
             "@method_decorator(requires(…))"
         )
-    return judge(wanted, published(request), asked(request), arguments, view)
+    return judge(wanted, published(request), lambda: asked(request), arguments, view)
 
 
 def public(view: View) -> View:

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from jwtguard import asgi, drive, wsgi
-from jwtguard.core.model import Allow, Decision, Deny, Pairs, Request
+from jwtguard.core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from jwtguard.core.token import VerifiedToken
 from jwtguard.guard import Guard
 from jwtguard.requires import published_token
@@ -76,8 +76,9 @@ def publish(request: Any, allow: Allow, guard: Guard) -> None:
             request.META["QUERY_STRING"] = allow.query.encode("latin-1").decode()
     request.jwt = allow.token
     # A middleware above may have looked already, and Django remembers what it saw.
+    kept = vars(request)
     for name in ("headers", "COOKIES", "GET"):
-        vars(request).pop(name, None)
+        kept.pop(name, None)
 
 
 def response_to(deny: Deny) -> HttpResponse:
@@ -116,7 +117,7 @@ def token_of(request: Any) -> VerifiedToken | None:
     """
     if not _is_known(request):
         guard = current_guard()
-        decision = guard.judge(asked(request), access="optional")
+        decision = _judge(request, guard)
         if not isinstance(decision, (Allow, Deny)):
             decision = drive.run(decision, *for_threads(guard, None, None))
         _publish_or_refuse(request, decision, guard)
@@ -127,11 +128,16 @@ async def atoken_of(request: Any) -> VerifiedToken | None:
     """The same on an event loop."""
     if not _is_known(request):
         guard = current_guard()
-        decision = guard.judge(asked(request), access="optional")
+        decision = _judge(request, guard)
         if not isinstance(decision, (Allow, Deny)):
             decision = await drive.arun(decision, *for_loops(guard, None, None))
         _publish_or_refuse(request, decision, guard)
     return _known_token(request)
+
+
+def _judge(request: Any, guard: Guard) -> Decision | Flow[Decision]:
+    # A token that met the rule before passes, whether it had to be there or not.
+    return recall(request, guard) or guard.judge(asked(request), access="optional")
 
 
 def guard_of(request: HttpRequest) -> Guard:
@@ -141,7 +147,8 @@ def guard_of(request: HttpRequest) -> Guard:
 
 
 def _is_known(request: HttpRequest) -> bool:
-    return {"jwtguard.token", "jwtguard.guard"} <= published(request).keys()
+    known = published(request)
+    return "jwtguard.token" in known and "jwtguard.guard" in known
 
 
 def _publish_or_refuse(request: HttpRequest, decision: Decision, guard: Guard) -> None:

@@ -27,7 +27,7 @@ from jwtguard.core.errors import AuthError, MissingCredentials, Unavailable
 from jwtguard.core.model import Deny
 from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.core.token import VerifiedToken
-from jwtguard.requires import published_token, requirement_from
+from jwtguard.requires import authorize, published_token, requirement_from
 
 from .requests import Refused, asked, guard_of, published, token_of
 from .users import UserRefused, user_for
@@ -205,7 +205,7 @@ class _Required(BasePermission, metaclass=_Class):
         try:
             if token is None:
                 raise MissingCredentials
-            self.wanted.authorize(token, asked(request), view.kwargs)
+            authorize(self.wanted, token, lambda: asked(request), view.kwargs)
         except AuthError as error:
             self._refused = error, token, request, type(view).__qualname__
             return False

@@ -224,6 +224,8 @@ def user_of(token: VerifiedToken) -> Any:
     Raises UserRefused where it knows none, or one who is not active.
     """
     function = user_function()
+    if function is TokenUser:
+        return TokenUser(token)
     find = async_to_sync(function) if iscoroutinefunction(function) else function
     return _checked(find(token), token)
 

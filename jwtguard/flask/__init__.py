@@ -132,8 +132,9 @@ class _Door(Extension):
 
     def judge(self) -> flask.Response | None:
         """The refusal of this request, or None."""
-        self.check_routes()
-        request = cast(flask.Request, flask.request._get_current_object())  # type: ignore[attr-defined]
+        if not self.is_checked:
+            self.check_routes()
+        request = _request()
         environ, guard = request.environ, self.guard
         if request.method != environ["REQUEST_METHOD"].upper():
             raise self.changed_method(request)
@@ -154,12 +155,19 @@ class _Door(Extension):
 
     def complete(self, response: flask.Response) -> flask.Response:
         """The response as the guard wants it to be; the last ``after_request`` function."""
-        if not hasattr(flask.request, JUDGED):
+        if not hasattr(_request(), JUDGED):
             self.check_entered()
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
             response = self.judge() or response
         self.add_headers(response)
         return response
+
+
+def _request() -> flask.Request:
+    """The request itself: a proxy looks it up each time it is asked for anything."""
+    proxy: Any = flask.request
+    found: flask.Request = proxy._get_current_object()
+    return found
 
 
 def _response(deny: Deny) -> flask.Response:
@@ -169,9 +177,9 @@ def _response(deny: Deny) -> flask.Response:
 
 
 def _refusal(wanted: Requirement, view: str) -> flask.Response | None:
-    environ = flask.request.environ
-    arguments = flask.request.view_args or {}
-    deny = judge(wanted, environ, EnvironRequest(environ), arguments, view)
+    request = _request()
+    environ, arguments = request.environ, request.view_args or {}
+    deny = judge(wanted, environ, lambda: EnvironRequest(environ), arguments, view)
     return None if deny is None else _response(deny)
 
 

@@ -65,7 +65,7 @@ class Extension:
         self.app = app
         self.guard = guard
         self._protected = protected
-        self._checked = False
+        self.is_checked = False
         self._entered: list[tuple[Any, Callable[..., Any]]] = []
         app.extensions[NAME] = self
         app.cli.add_command(commands(self))
@@ -88,15 +88,13 @@ class Extension:
 
     def check_routes(self) -> None:
         """Raises errors.ConfigurationError where a view is not guarded as it says."""
-        if self._checked:
-            return
         views = self.app.view_functions
         refuse_open_routes(views.values())
         inside = [name for name in views if said_by(views[name]) == "public" and self._inside(name)]
         if inside:
             what = "is marked public, in a blueprint that is protected; it is one of them"
             raise ConfigurationError([(name, what) for name in inside])
-        self._checked = True
+        self.is_checked = True
 
     def _inside(self, endpoint: str) -> bool:
         """Whether *endpoint* belongs to a protected blueprint, or to one inside it."""
@@ -127,8 +125,9 @@ class Extension:
         """Forget what was read of *request* before *allow* changed it: sessions read cookies."""
         if allow.query is not None:
             request.query_string = allow.query.encode("latin-1")
-        for name in vars(request).keys() & _kept(request.__class__):
-            delattr(request, name)
+        read = vars(request)
+        for name in _kept(request.__class__).intersection(read):
+            del read[name]
         if allow.query is not None and isinstance(request.routing_exception, RequestRedirect):
             try:
                 self.app.create_url_adapter(request).match()  # type: ignore[attr-defined]

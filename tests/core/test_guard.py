@@ -978,6 +978,27 @@ def test_a_refused_token_is_never_recalled():
     assert guard.recall("GET", "/admin", None, f"Bearer {raw}") is None
 
 
+@pytest.mark.parametrize("access", ["optional", "protected"])
+def test_a_token_that_met_a_rule_where_a_view_judged_is_recalled(access):
+    guard = make_guard(
+        [
+            Rule("/open", access="public"),
+            Rule("/feed", access="optional"),
+            Rule("/x", roles="admin"),
+        ]
+    )
+    good, raw = token(role="admin"), token()
+    for path, bearer, recalled in (
+        ("/x", good, True),
+        ("/feed", raw, True),
+        ("/x", raw, False),
+        ("/open", raw, False),
+    ):
+        guard.judge(request(path, bearer=bearer), access=access)
+        known = guard.recall("GET", path, path, f"Bearer {bearer}")
+        assert (known is not None) == recalled
+
+
 def test_known_targets_are_bounded():
     guard = make_guard()
     for number in range(5000):

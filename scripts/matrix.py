@@ -50,6 +50,7 @@ ADAPTERS = {
     "jwtguard.litestar": {"litestar"},
     "jwtguard.quart": {"flask", "quart"},
     "jwtguard.starlette": {"starlette"},
+    "jwtguard.testing.django": {"django"},
 }
 # What runs without frameworks needs them where it starts apps, or imports all of jwtguard.
 NOT_BARE = {"test_examples.py": "starts apps of frameworks"}

@@ -96,7 +96,8 @@ ROWS = [
     Row("highest-3.13", python="3.13"),
     # Quart is made of Flask 3.
     Row("flask-2.3", {"flask": "2.3.*"}, without=frozenset({"quart"})),
-    Row("django-4.2", {"django": "4.2.*"}),
+    # A later REST framework wants a later Django.
+    Row("django-4.2", {"django": "4.2.*", "djangorestframework": "3.16.*"}),
     Row("django-6.1", {"django": "6.1.*"}, python="3.12"),
     Row("drf-3.15", {"djangorestframework": "3.15.*", "django": "4.2.*"}),
     Row("ninja-1.3", {"django-ninja": "1.3.*"}),

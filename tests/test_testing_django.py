@@ -129,7 +129,7 @@ def test_two_clients_are_two_people(browser):
     with site(guarded(), URLS, **TOKENS):
         one, other = browser(), browser()
         one.log_in("alice")
-        other.log_in("bob")
+        other.log_in("bob", issuer="people")
         assert (one.sub(), other.sub(), browser().sub()) == ("alice", "bob", 401)
 
 

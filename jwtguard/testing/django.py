@@ -12,10 +12,12 @@ from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 import django.test
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from jwtguard.core.errors import AuthError
 from jwtguard.core.guard import Guard
+from jwtguard.core.issuer import Issuer
 from jwtguard.django.settings import current_guard
 from jwtguard.django.users import (
     BACKEND,
@@ -27,6 +29,7 @@ from jwtguard.django.users import (
 )
 
 from .issuer import FakeIssuer
+from .standing_in import chosen
 
 if TYPE_CHECKING:
     from jwtguard.core.token import VerifiedToken
@@ -39,14 +42,14 @@ class _Logins:
 
     def __init__(self, until: ExitStack) -> None:
         self._until = until
-        self._idps: dict[tuple[Guard, str | None], FakeIssuer] = {}
+        self._idps: dict[tuple[Guard, Issuer], FakeIssuer] = {}
 
     def issuer(self, guard: Guard, name: str | None) -> FakeIssuer:
-        idp = self._idps.get((guard, name))
-        if idp is None:
-            idp = self._until.enter_context(FakeIssuer.standing_in(guard, name))
-            self._idps[guard, name] = idp
-        return idp
+        place = guard, chosen(guard, name)
+        if place not in self._idps:
+            standing_in = FakeIssuer.standing_in(guard, name)
+            self._idps[place] = self._until.enter_context(standing_in)
+        return self._idps[place]
 
 
 _open: list[_Logins] = []
@@ -119,7 +122,8 @@ class _TokenClient:
     ) -> None:
         """The same on an event loop."""
         if backend not in (None, BACKEND):
-            await super().aforce_login(user, backend)  # type: ignore[misc]
+            # Django has aforce_login since 5.0.
+            await sync_to_async(super().force_login)(user, backend)  # type: ignore[misc]
             return
         token = self._log_in(user, issuer, cookie, words)
         if token is not None and _has_a_row(user):
@@ -164,7 +168,7 @@ class _TokenClient:
         """The same on an event loop."""
         self._sent = {}
         if settings.SESSION_COOKIE_NAME in self.cookies:
-            await super().alogout()  # type: ignore[misc]
+            await sync_to_async(super().logout)()  # type: ignore[misc]
         self.cookies = SimpleCookie()
 
     def generic(

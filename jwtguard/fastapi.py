@@ -10,7 +10,7 @@ async def reports(token: Annotated[VerifiedToken, reader]): ...
 from collections.abc import Sequence
 from functools import cached_property
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import fastapi.security
 from fastapi import FastAPI, HTTPException, Security, WebSocketException
@@ -24,7 +24,7 @@ from . import asgi, drive, starlette
 from .asgi import Scope
 from .core.errors import ConfigurationError
 from .core.model import Allow, Deny
-from .core.requirement import REQUIREMENT_WORDS, Requirement
+from .core.requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .core.token import VerifiedToken
 from .guard import Guard
 from .openapi import BEARER, Scheme, security_schemes
@@ -126,7 +126,7 @@ class Protected(SecurityBase):
         *,
         client: "Client | None" = None,
         fetch: drive.FetchAsync | None = None,
-        **words: Any,
+        **words: Unpack[RequirementWords],
     ) -> None:
         if not isinstance(guard, Guard):
             raise ConfigurationError(

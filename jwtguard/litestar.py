@@ -8,7 +8,7 @@ async def reports(request: Request[VerifiedToken, VerifiedToken, State]) -> str:
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from litestar import Litestar, Request, Response
 from litestar.connection import ASGIConnection
@@ -21,7 +21,7 @@ from . import asgi, drive
 from .asgi import App, Receive, Scope, ScopeRequest, Send
 from .core.errors import AmbiguousTarget, ConfigurationError
 from .core.model import Deny
-from .core.requirement import Requirement
+from .core.requirement import Requirement, RequirementWords
 from .guard import Guard
 from .openapi import security_schemes
 from .requires import judge, mark, requirement_from
@@ -176,7 +176,7 @@ def _answer(_: Request[Any, Any, Any], refused: Exception) -> Response[None]:
 
 
 def requires(
-    requirement: Requirement | None = None, /, **words: Any
+    requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]
 ) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
     """A Litestar guard: handlers, controllers, routers or the app want a valid token that meets a
     `Requirement`, one object or its words.

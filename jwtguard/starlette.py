@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
@@ -25,7 +25,7 @@ from . import asgi, drive
 from .asgi import App, Receive, Scope, ScopeRequest, Send
 from .core.errors import ConfigurationError
 from .core.model import Deny
-from .core.requirement import Requirement
+from .core.requirement import Requirement, RequirementWords
 from .core.token import VerifiedToken
 from .guard import Guard
 from .interface import apps_inside, expect
@@ -269,7 +269,9 @@ async def refuse_handshake(websocket: WebSocket, deny: Deny) -> None:
 # --- requires -----------------------------------------------------------------------------------
 
 
-def requires(requirement: Requirement | None = None, /, **words: Any) -> Callable[[View], View]:
+def requires(
+    requirement: Requirement | None = None, /, **words: Unpack[RequirementWords]
+) -> Callable[[View], View]:
     """An endpoint wants a valid token that meets a `Requirement`: one object, or its words.
 
     For functions (sync, async, WebSocket) and for ``HTTPEndpoint`` and ``WebSocketEndpoint``

@@ -50,6 +50,7 @@ ADAPTERS = {
     "jwtguard.litestar": {"litestar"},
     "jwtguard.quart": {"flask", "quart"},
     "jwtguard.starlette": {"starlette"},
+    "jwtguard.testing.django": {"django"},
 }
 # What runs without frameworks needs them where it starts apps, or imports all of jwtguard.
 NOT_BARE = {"test_examples.py": "starts apps of frameworks"}
@@ -95,9 +96,11 @@ ROWS = [
     Row("highest-3.13", python="3.13"),
     # Quart is made of Flask 3.
     Row("flask-2.3", {"flask": "2.3.*"}, without=frozenset({"quart"})),
-    Row("django-4.2", {"django": "4.2.*"}),
+    # A later REST framework wants a later Django.
+    Row("django-4.2", {"django": "4.2.*", "djangorestframework": "3.16.*"}),
     Row("django-6.1", {"django": "6.1.*"}, python="3.12"),
     Row("drf-3.15", {"djangorestframework": "3.15.*", "django": "4.2.*"}),
+    Row("ninja-1.3", {"django-ninja": "1.3.*"}),
     Row("starlette-1.0", {"starlette": "1.0.*", "fastapi": "0.137.*"}),
     # That one imports sniffio, which anyio brought along at the time.
     Row("litestar-2.16", {"litestar": "2.16.*", "sniffio": "1.3.*"}),
@@ -159,7 +162,8 @@ def run(row: Row) -> Line:
     if row.pins:  # an old version may use what is deprecated by now
         words += ["-W", "default::DeprecationWarning"]
     command = [str(environment), "-m", "pytest", "-q", *words, *map(str, files)]
-    subprocess.run(command, cwd=ROOT, env=VARIABLES, check=False)
+    absent = {"JWTGUARD_WITHOUT": " ".join(sorted(FRAMEWORKS.keys() - modules(row)))}
+    subprocess.run(command, cwd=ROOT, env=VARIABLES | absent, check=False)
     for case in cases:
         print(f"{row.name}: left out: {case}")
     verdict, rest = outcome(report)

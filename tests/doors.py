@@ -6,6 +6,7 @@ last two are the drivers, with the smallest door that follows `Allow` and `Deny`
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -293,3 +294,13 @@ Door = Callable[..., Answer]
 
 BOTH: dict[str, Door] = {"wsgi": wsgi_door, "asgi": asgi_door}
 DOORS: dict[str, Door] = {**BOTH, "decide": decide_door, "adecide": adecide_door}
+
+
+def do_without(missing: ModuleNotFoundError) -> None:
+    """Leave out the door of a framework that scripts/matrix does not install.
+
+    It names them in JWTGUARD_WITHOUT. Any other has to be there: a table that has lost a door
+    must not pass.
+    """
+    if (missing.name or "").partition(".")[0] not in os.environ.get("JWTGUARD_WITHOUT", "").split():
+        raise missing

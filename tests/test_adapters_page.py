@@ -1,6 +1,7 @@
 """The door of docs/adapters.md: what it forgets, the contract table finds."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,12 @@ from .test_own_door import PAGE, blocks, check_choice
 
 ROOT = Path(__file__).parents[1]
 SOURCES = dict(blocks(PAGE.read_text("utf-8")))
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    "PATH": "",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "JWTGUARD_WITHOUT": os.environ.get("JWTGUARD_WITHOUT", ""),
+}
 
 # What is left out, or done wrong -> the lines of it.
 FORGOTTEN = {
@@ -84,7 +91,7 @@ def test_the_table_runs_against_a_door_that_is_named(door, tmp_path):
             *("tests/test_own_door.py", "--door", "tern_door:door"),
         ],
         cwd=ROOT,
-        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -100,7 +107,7 @@ def test_a_door_that_cannot_be_imported_is_an_error(tmp_path):
             *("tests/test_own_door.py", "--door", "nobodys:door"),
         ],
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,

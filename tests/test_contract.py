@@ -11,12 +11,28 @@ import pytest
 from jwtguard import VerifiedToken
 
 from .contract import ALICE, CASES, GROUPS, PAGE, UNASKED, Case, Refusal
-from .doors import APP_BODY, BOTH, DOORS, Answer, Ask, Door
-from .fastapi_door import FASTAPI_DOORS
-from .flask_door import flask_door
-from .quart_door import OF_QUART_ITSELF, quart_door
+from .doors import APP_BODY, BOTH, DOORS, Answer, Ask, Door, do_without
 
-DOORS = {**DOORS, **FASTAPI_DOORS, "flask": flask_door, "quart": quart_door}
+DOORS = {**DOORS}
+OF_QUART_ITSELF = set()
+try:
+    from .fastapi_door import FASTAPI_DOORS
+
+    DOORS |= FASTAPI_DOORS
+except ModuleNotFoundError as missing:
+    do_without(missing)
+try:
+    from .flask_door import flask_door
+
+    DOORS["flask"] = flask_door
+except ModuleNotFoundError as missing:
+    do_without(missing)
+try:
+    from .quart_door import OF_QUART_ITSELF, quart_door
+
+    DOORS["quart"] = quart_door
+except ModuleNotFoundError as missing:
+    do_without(missing)
 
 
 def check(case: Case, door: Door, caplog: pytest.LogCaptureFixture) -> None:
@@ -172,6 +188,15 @@ def test_a_cookie_that_is_ignored_is_logged_for_those_who_look(door, caplog):
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
     assert record.reason == "expired"
+
+
+def test_only_a_framework_that_is_named_may_be_missing(monkeypatch):
+    missing = ModuleNotFoundError("No module named 'quart'", name="quart.routing")
+    monkeypatch.setenv("JWTGUARD_WITHOUT", "flask quart")
+    do_without(missing)
+    monkeypatch.setenv("JWTGUARD_WITHOUT", "flask")
+    with pytest.raises(ModuleNotFoundError):
+        do_without(missing)
 
 
 def test_every_case_has_a_name_of_its_own():

@@ -9,7 +9,6 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
 from litestar.openapi import OpenAPIConfig
-from litestar.params import FromPath
 from litestar.testing import TestClient
 
 import jwtguard.asgi
@@ -26,6 +25,11 @@ from jwtguard.litestar import (
 from jwtguard.testing import FakeIssuer
 
 from .doors import Ask, scope_of, waiting
+
+try:
+    from litestar.params import FromPath
+except ImportError:  # in an earlier Litestar the name of the parameter says it
+    FromPath = {str: str, int: int}
 
 IDP = FakeIssuer(algorithm="ES256", name="people")
 PAGE = "https://app.example.com"

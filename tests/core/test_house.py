@@ -67,6 +67,7 @@ LAYERS = [
     {"candidates"},
     {"verifier", "policy"},
     {"metadata"},
+    {"consistency"},
     {"setup"},
     {"answers"},
     {"guard"},

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 
 from .core.errors import AuthError, ConfigurationError, MissingCredentials
 from .core.model import Deny, Request
-from .core.requirement import Requirement
+from .core.requirement import REQUIREMENT_WORDS, Requirement
 from .core.token import VerifiedToken
+from .core.wording import did_you_mean
 from .guard import Guard
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -35,10 +36,17 @@ def requirement_from(requirement: object, words: Mapping[str, Any]) -> Requireme
     if callable(requirement):
         raise ConfigurationError("write @requires(…) with parentheses, also where nothing is in it")
     if requirement is None:
-        try:
-            requirement = Requirement(**words)
-        except TypeError as error:
-            raise ConfigurationError([("requires", str(error))]) from None
+        if unknown := [word for word in words if word not in REQUIREMENT_WORDS]:
+            raise ConfigurationError(
+                [
+                    (
+                        f"requires.{word}",
+                        f"is no word of a requirement{did_you_mean(word, REQUIREMENT_WORDS)}",
+                    )
+                    for word in unknown
+                ]
+            )
+        requirement = Requirement(**words)
     elif not isinstance(requirement, Requirement) or words:
         raise ConfigurationError("requires takes one Requirement, or its words: roles=, scopes=, …")
     if requirement.problems:

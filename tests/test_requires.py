@@ -549,3 +549,25 @@ def plain_wrapper():
         return None
 
     return wrapper
+
+
+def test_a_wrong_word_of_a_decorator_teaches():
+    with pytest.raises(ConfigurationError) as refused:
+        flask_requires(scope="a", rolls="b")
+    assert dict(refused.value.problems) == {
+        "requires.scope": "is no word of a requirement; did you mean 'scopes'?",
+        "requires.rolls": "is no word of a requirement; did you mean 'roles'?",
+    }
+
+
+def test_the_log_names_the_class_of_a_django_view(caplog):
+    @jwtguard.django.requires(scopes="a")
+    class Profile(View):
+        def get(self, request):
+            return HttpResponse("")
+
+    guard = Guard([IDP.trusted()])
+    request = RequestFactory().get("/x")
+    request.META["jwtguard.guard"], request.META["jwtguard.token"] = guard, None
+    assert Profile.as_view()(request).status_code == 401
+    assert "Profile" in caplog.text

@@ -14,7 +14,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from django.urls import include, path, re_path
 from django.views import View
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, Security
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -552,3 +552,14 @@ def test_what_is_open_stands_first_and_lines_fit(listed, capsys):
         "may be open to everybody, depending on the path",
     ]
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_dependency_without_words_wants_a_valid_token_and_the_scopes_of_security(listed):
+    app = FastAPI(openapi_url=None)
+    app.get("/plain", dependencies=[Depends(Protected(GUARD))])(view)
+    app.get("/scoped", dependencies=[Security(Protected(GUARD), scopes=["a"])])(view)
+    app.add_middleware(asgi.GuardMiddleware, guard=GUARD)
+    _, report = listed(app)
+    said = {route["route"]: route["said"] for route in report["routes"]}
+    assert said["/plain"] == ["requires a valid token"]
+    assert "requires scopes a" in said["/scoped"]

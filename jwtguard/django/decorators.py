@@ -1,7 +1,7 @@
 """What a Django view says of itself: what it wants besides the rules, or that it is open."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Unpack, cast
 
 from asgiref.sync import iscoroutinefunction
@@ -31,28 +31,34 @@ def requires(
     wanted = requirement_from(requirement, words)
 
     def decorate(view: View) -> View:
-        if isinstance(view, type):
-            return cast(View, method_decorator(requires(wanted), name="dispatch")(view))
         name = getattr(view, "__qualname__", repr(view))
-
-        def refusal(request: HttpRequest, arguments: Mapping[str, object]) -> HttpResponse | None:
-            deny = refuse(wanted, request, arguments, name)
-            return None if deny is None else response_to(deny)
-
-        @wraps(view)
-        def required(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            return refusal(request, kwargs) or view(request, *args, **kwargs)
-
-        @wraps(view)
-        async def required_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            return refusal(request, kwargs) or await cast(
-                Awaitable[Any], view(request, *args, **kwargs)
-            )
-
-        chosen = required_async if _is_async(view) else required
-        return mark(cast(View, chosen), wanted, view)
+        if isinstance(view, type):
+            of_class = partial(_guarded, wanted=wanted, name=name)
+            return cast(View, method_decorator(of_class, name="dispatch")(view))
+        return _guarded(view, wanted, name)
 
     return decorate
+
+
+def _guarded(view: View, wanted: Requirement, name: str) -> View:
+    """The function, judged first; *name* is for the log."""
+
+    def refusal(request: HttpRequest, arguments: Mapping[str, object]) -> HttpResponse | None:
+        deny = refuse(wanted, request, arguments, name)
+        return None if deny is None else response_to(deny)
+
+    @wraps(view)
+    def required(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return refusal(request, kwargs) or view(request, *args, **kwargs)
+
+    @wraps(view)
+    async def required_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return refusal(request, kwargs) or await cast(
+            Awaitable[Any], view(request, *args, **kwargs)
+        )
+
+    chosen = required_async if _is_async(view) else required
+    return mark(cast(View, chosen), wanted, view)
 
 
 def _is_async(view: Callable[..., Any]) -> bool:

@@ -18,7 +18,9 @@ def said_of(views: Iterable[object]) -> tuple[Said, ...]:
         said = said_by(view)
         if said is None and type(view).__module__.startswith("jwtguard."):
             # A dependency, a permission class: an object made of a Requirement.
-            said = getattr(view, "requirement", None) or getattr(view, "wanted", None)
+            # An empty one is false, and asks for a valid token all the same.
+            own = (getattr(view, name, None) for name in ("requirement", "wanted"))
+            said = next((one for one in own if isinstance(one, Requirement)), None)
         if (said == "public" or isinstance(said, Requirement)) and said not in found:
             found.append(said)
     return tuple(found)

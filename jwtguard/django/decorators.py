@@ -13,7 +13,7 @@ from jwtguard.core.model import Deny
 from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.requires import View, judge, mark, requirement_from
 
-from .requests import asked, published, response_to
+from .requests import asked, keep_private, published, response_to
 from .routes import OPENED_BY
 
 
@@ -73,6 +73,7 @@ def refuse(
             f"@requires stands on {view}, which is a method; put it on the class, or write "
             "@method_decorator(requires(…))"
         )
+    keep_private(request)
     return judge(wanted, published(request), lambda: asked(request), arguments, view)
 
 

@@ -11,7 +11,7 @@ from django.utils.decorators import method_decorator
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.model import Deny
 from jwtguard.core.requirement import Requirement, RequirementWords
-from jwtguard.requires import View, judge, mark, requirement_from
+from jwtguard.requires import View, judge, mark, requirement_from, unmark
 
 from .requests import asked, keep_private, published, response_to
 from .routes import OPENED_BY
@@ -32,6 +32,7 @@ def requires(
 
     def decorate(view: View) -> View:
         if isinstance(view, type):
+            _disown(view)
             return cast(View, method_decorator(requires(wanted), name="dispatch")(view))
         name = getattr(view, "__qualname__", repr(view))
 
@@ -53,6 +54,22 @@ def requires(
         return mark(cast(View, chosen), wanted, view)
 
     return decorate
+
+
+def _disown(view: Any) -> None:
+    """What a class that *view* derives from says of itself, by `public`, is not its own word."""
+    inherited = view.dispatch
+    if getattr(inherited, OPENED_BY, view) is not view:
+
+        def dispatch(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return inherited(self, *args, **kwargs)
+
+        # What Django's own decorators wrote there counts on, such as csrf_exempt.
+        vars(dispatch).update(vars(inherited))
+        unmark(dispatch)
+        for name in ("__wrapped__", OPENED_BY):
+            vars(dispatch).pop(name, None)
+        view.dispatch = dispatch
 
 
 def _is_async(view: Callable[..., Any]) -> bool:

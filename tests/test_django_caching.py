@@ -2,10 +2,11 @@
 
 import pytest
 
-from .django_project import ASK, GUARD, ask, site
+from .django_project import ASK, BACKEND, GUARD, ask, site
 
 # REST framework and django-ninja read the settings when they are imported.
 # isort: split
+from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.urls import path
@@ -119,6 +120,20 @@ def test_a_cached_page_is_no_way_around_authentication():
     with site(guarded(), [path("x", cache_page(60)(Anybody.as_view()))], MIDDLEWARE=[]):
         assert bearer(ask, ALICE).status_code == 200
         assert ask("/x").status_code == 401
+
+
+@both
+@pytest.mark.parametrize(("guard", "bring"), BRINGING.values(), ids=BRINGING)
+def test_a_cached_page_of_one_user_is_no_others(guard, bring, send):
+    @cache_page(60)
+    @login_required
+    def view(request):
+        return HttpResponse(request.user.username)
+
+    with site(guard, [path("x", view)], AUTHENTICATION_BACKENDS=[BACKEND]):
+        assert bring(send, READER).content == b"reader"
+        assert bring(send, ALICE).content == b"alice"
+        assert send("/x").status_code == 302
 
 
 @both

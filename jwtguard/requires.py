@@ -143,6 +143,11 @@ def mark(view: View, said: Said, inner: Callable[..., Any] | None = None) -> Vie
     return view
 
 
+def unmark(view: Callable[..., Any]) -> None:
+    """Take back what *view* says of itself."""
+    vars(view).pop(_SAID, None)
+
+
 def refuse_open_routes(views: Iterable[Callable[..., Any]]) -> None:
     """Raises errors.ConfigurationError where a route leads past the decorator of its view.
 

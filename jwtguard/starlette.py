@@ -43,8 +43,9 @@ log = logging.getLogger("jwtguard")
 class TokenUser(BaseUser):
     """``request.user`` where somebody was authenticated: who a token speaks of.
 
-    ``identity`` is ``issuer:sub``, which no two people share; ``display_name`` the claim ``name``
-    (OpenID Connect Core section 5.1), else ``sub``.
+    ``identity`` is ``issuer:sub``, or ``issuer:tenant:sub`` where the issuer has tenants, which no
+    two people share; ``display_name`` the claim ``name`` (OpenID Connect Core section 5.1), else
+    ``sub``.
     """
 
     __slots__ = ("token",)
@@ -63,7 +64,8 @@ class TokenUser(BaseUser):
 
     @property
     def identity(self) -> str:
-        return ":".join(filter(None, self.token.identity))
+        token = self.token
+        return ":".join(filter(None, (token.issuer, token.tenant, token.subject)))
 
     def __repr__(self) -> str:
         return f"<TokenUser issuer={self.token.issuer!r}>"

@@ -408,6 +408,30 @@ def test_one_method_of_a_class_may_want_more(send):
         assert send("/x", IDP.bearer(scopes="write"), "POST").content == b"written"
 
 
+@both
+@pytest.mark.parametrize("method", [view, aview], ids=["sync", "async"])
+def test_a_class_that_derives_from_an_open_one_may_have_requirements(send, method):
+    @public
+    class Open(View):
+        async def get(self, request):
+            return await aview(request)
+
+        if method is view:
+
+            def get(self, request):
+                return view(request)
+
+    @requires(scopes="read")
+    class Derived(Open):
+        pass
+
+    with site(CLOSED, [path("open", Open.as_view()), path("x", Derived.as_view())]):
+        assert send("/open").content == b"None"
+        assert send("/x").status_code == 401
+        assert send("/x", ALICE).status_code == 403
+        assert send("/x", IDP.bearer("alice", scopes="read")).content == b"alice"
+
+
 def test_a_view_is_public_or_has_requirements_and_not_both():
     with pytest.raises(ConfigurationError, match="it is one of them"):
         public(requires()(wrapped(view)))

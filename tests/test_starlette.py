@@ -15,7 +15,7 @@ from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from jwtguard import Guard, Rule, asgi
+from jwtguard import Guard, Issuer, JWKSet, Rule, asgi
 from jwtguard.errors import ConfigurationError
 from jwtguard.starlette import GuardMiddleware, install, requires
 from jwtguard.testing import FakeIssuer
@@ -59,6 +59,24 @@ WHO = {
 @pytest.mark.parametrize(("headers", "told"), WHO.values(), ids=WHO)
 def test_user_and_auth_are_of_the_token(headers, told):
     assert client_of(Route("/", who)).get("/", headers=headers).json() == told
+
+
+def test_subjects_of_different_tenants_are_different_people():
+    issuer = Issuer(
+        "https://{tenant}.test",
+        name="people",
+        audience=IDP.audience,
+        algorithms=["ES256"],
+        keys=JWKSet(IDP.jwks()),
+        tenants=["a", "b"],
+    )
+    app = Starlette(routes=[Route("/", who)])
+    install(app, Guard([issuer]))
+    client = TestClient(app)
+
+    for tenant in "ab":
+        headers = bearer(iss=f"https://{tenant}.test")
+        assert client.get("/", headers=headers).json()[2] == f"people:{tenant}:alice"
 
 
 def test_what_is_printed_of_a_user_holds_no_token():

@@ -194,7 +194,12 @@ class Setup:
     def _read_remote_user(self) -> UserName | None:
         template = self.given.remote_user
         if template is UNSET:
-            template = "{sub}" if len(self.issuers) == 1 else None
+            # Subjects are unique within an issuer only, and each tenant is one.
+            speakers = sum(
+                2 if issuer.tenancy.are_asked_for else len(issuer.tenants) or 1
+                for issuer in self.issuers
+            )
+            template = "{sub}" if speakers == 1 else None
         if template is None:
             return None
         try:

@@ -11,9 +11,9 @@ from django.utils.decorators import method_decorator
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.core.model import Deny
 from jwtguard.core.requirement import Requirement, RequirementWords
-from jwtguard.requires import View, judge, mark, requirement_from
+from jwtguard.requires import View, judge, mark, requirement_from, unmark
 
-from .requests import asked, published, response_to
+from .requests import asked, keep_private, published, response_to
 from .routes import OPENED_BY
 
 
@@ -33,6 +33,7 @@ def requires(
     def decorate(view: View) -> View:
         name = getattr(view, "__qualname__", repr(view))
         if isinstance(view, type):
+            _disown(view)
             of_class = partial(_guarded, wanted=wanted, name=name)
             return cast(View, method_decorator(of_class, name="dispatch")(view))
         return _guarded(view, wanted, name)
@@ -61,6 +62,22 @@ def _guarded(view: View, wanted: Requirement, name: str) -> View:
     return mark(cast(View, chosen), wanted, view)
 
 
+def _disown(view: Any) -> None:
+    """What a class that *view* derives from says of itself, by `public`, is not its own word."""
+    inherited = view.dispatch
+    if getattr(inherited, OPENED_BY, view) is not view:
+
+        def dispatch(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return inherited(self, *args, **kwargs)
+
+        # What Django's own decorators wrote there counts on, such as csrf_exempt.
+        vars(dispatch).update(vars(inherited))
+        unmark(dispatch)
+        for name in ("__wrapped__", OPENED_BY):
+            vars(dispatch).pop(name, None)
+        view.dispatch = dispatch
+
+
 def _is_async(view: Callable[..., Any]) -> bool:
     """Whether *view* returns something to await."""
     if iscoroutinefunction(view):
@@ -79,6 +96,7 @@ def refuse(
             f"@requires stands on {view}, which is a method; put it on the class, or write "
             "@method_decorator(requires(…))"
         )
+    keep_private(request)
     return judge(wanted, published(request), lambda: asked(request), arguments, view)
 
 

@@ -159,4 +159,17 @@ def _publish_or_refuse(request: HttpRequest, decision: Decision, guard: Guard) -
 
 def _known_token(request: Any) -> VerifiedToken | None:
     token = request.jwt = published_token(published(request))
+    if token is not None:
+        keep_private(request)
     return token
+
+
+def keep_private(request: Any) -> None:
+    """What is answered now was judged by the token: no cache further out may keep it.
+
+    It would answer the next one before the view could refuse, and the headers it tells clients
+    apart by are gone where the guard took them out. A cache inside of the judgement is asked after
+    this, and keeps what it likes. The attribute is what ``UpdateCacheMiddleware`` and
+    ``cache_page`` go by.
+    """
+    getattr(request, "_request", request)._cache_update_cache = False

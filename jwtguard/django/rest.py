@@ -29,7 +29,7 @@ from jwtguard.core.requirement import Requirement, RequirementWords
 from jwtguard.core.token import VerifiedToken
 from jwtguard.requires import authorize, published_token, requirement_from
 
-from .requests import Refused, asked, guard_of, published, token_of
+from .requests import Refused, asked, guard_of, keep_private, published, token_of
 from .users import UserRefused, user_for
 
 if TYPE_CHECKING:  # importing it reads the settings, which may name what is defined here
@@ -209,6 +209,7 @@ class _Required(BasePermission, metaclass=_Class):
         except AuthError as error:
             self._refused = error, token, request, type(view).__qualname__
             return False
+        keep_private(request)
         return True
 
     def has_object_permission(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -18,7 +18,7 @@ from jwtguard.core.model import Deny
 from jwtguard.core.publish import UserName
 from jwtguard.core.token import VerifiedToken
 
-from .requests import asked, guard_of
+from .requests import asked, guard_of, keep_private
 
 log = logging.getLogger("jwtguard")
 
@@ -244,6 +244,7 @@ _KNOWN = "_jwtguard_user"
 
 def user_for(request: Any) -> Any:
     """The user of ``request.jwt``, looked up once a request. Raises UserRefused."""
+    keep_private(request)
     if not hasattr(request, _KNOWN):
         setattr(request, _KNOWN, user_of(request.jwt))
     return getattr(request, _KNOWN)
@@ -251,6 +252,7 @@ def user_for(request: Any) -> Any:
 
 async def auser_for(request: Any) -> Any:
     """The same on an event loop."""
+    keep_private(request)
     if not hasattr(request, _KNOWN):
         setattr(request, _KNOWN, await auser_of(request.jwt))
     return getattr(request, _KNOWN)

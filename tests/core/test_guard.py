@@ -298,6 +298,22 @@ def test_of_several_issuers_none_gives_a_name_until_written():
     assert guard.decide(request(bearer=token())).remote_user is None
 
 
+@pytest.mark.parametrize(
+    ("tenants", "name"),
+    [(["a"], "alice"), (["a", "b"], None), (lambda tenant: True, None)],
+    ids=["one", "two", "whoever a function lets in"],
+)
+def test_of_several_tenants_none_gives_a_name_until_written(tenants, name):
+    template = {"issuer": "https://{tenant}.test", "tenants": tenants}
+    asked = request(bearer=token(iss="https://a.test"))
+
+    guard = make_guard(issuers=[make_issuer(**template)])
+    assert guard.decide(asked).remote_user == name
+
+    guard = make_guard(issuers=[make_issuer(**template)], remote_user="{iss}:{sub}")
+    assert guard.decide(asked).remote_user == "https://a.test:alice"
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jwtguard.core.claims import Claims
+from jwtguard.core.claims import Claims, check_types
+from jwtguard.core.errors import AuthError
 from jwtguard.core.extractor import FromCookie
 from jwtguard.core.issuer import Issuer
+from jwtguard.core.jose import json_object
 from jwtguard.core.wording import as_list
 from jwtguard.guard import Guard
 from jwtguard.signing import sign
@@ -72,6 +74,12 @@ class DevIssuer:
         """A token, and its claims. Raises Unclear."""
         issuer = self.named(wish.issuer)
         claims = self._claims(issuer, wish)
+        try:
+            check_types(json_object(json.dumps(claims, ensure_ascii=False).encode()))
+        except AuthError as error:
+            raise Unclear(f"claims: {error}, found {error.found!r}") from None
+        except ValueError:
+            raise Unclear("claims: not what a JWT can hold; see the numbers and the text") from None
         algorithm = issuer.algorithms[0]
         kind = kind_for(algorithm)
         header = {"kid": key_id(kind)} | ({} if issuer.typ is None else {"typ": issuer.typ})

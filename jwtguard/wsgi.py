@@ -49,11 +49,17 @@ class GuardMiddleware:
         if too_many:
             raise wrong_door("asgi")
         guard = self.guard
-        decision = decide(environ, guard, self._exchanges)
-        if isinstance(decision, Deny):
-            start_response(_status_line(decision.status), list(decision.headers))
-            return [decision.body]
-        publish(environ, decision, guard)
+        path, raw_path = _target(environ)
+        field = environ.get("HTTP_AUTHORIZATION")
+        # As `decide` begins: written out, because this is on the way of every request.
+        allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field)
+        if allow is None:
+            decision = _judged(environ, guard, self._exchanges)
+            if isinstance(decision, Deny):
+                start_response(_status_line(decision.status), list(decision.headers))
+                return [decision.body]
+            allow = decision
+        publish(environ, allow, guard)
         if guard.response_headers:
             start_response = _completing(start_response, guard.response_headers)
         return self.app(environ, start_response)
@@ -71,6 +77,15 @@ def decide(
     allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field)
     if allow is not None and (is_public is None or not guard.is_closing(allow)):
         return allow
+    return _judged(environ, guard, exchanges, is_public)
+
+
+def _judged(
+    environ: "WSGIEnvironment",
+    guard: Guard,
+    exchanges: drive.InThreads,
+    is_public: Callable[[], bool] | None = None,
+) -> Decision:
     decision = guard.judge(EnvironRequest(environ), is_public=is_public)
     if isinstance(decision, (Allow, Deny)):
         return decision
@@ -155,14 +170,15 @@ def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
     """Make the app see what *allow* says."""
     token = allow.token
     headers, variables, user = allow.published
-    pop = environ.pop
+    pop, get = environ.pop, environ.get
     if token is None or "jwtguard.token" in environ:
         # Nobody was authenticated here, or another guard in front published somebody else.
         for key in [key for key in environ if key.startswith("jwt_")]:
             del environ[key]
     environ["jwtguard.token"] = token
     environ["jwtguard.guard"] = guard
-    environ["jwtguard.target"] = _place(environ)
+    # As `_place`: written out, because this is on the way of every request.
+    environ["jwtguard.target"] = environ["REQUEST_METHOD"], get("SCRIPT_NAME"), get("PATH_INFO")
     pop("REMOTE_USER", None)
     if token is None:
         environ["jwtguard.claims"] = {}
@@ -174,8 +190,9 @@ def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
             environ["REMOTE_USER"] = user if user.isascii() else _latin1(user)
         if variables:
             environ.update(variables)
-    for key in _keys(allow.remove):
-        pop(key, None)
+    if allow.remove:
+        for key in _keys(allow.remove):
+            pop(key, None)
     for name, value in headers:
         environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:

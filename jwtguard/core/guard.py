@@ -287,9 +287,7 @@ class Guard:
             return None
         bound = route[0]
         known = self.verifier.recall(field[7:], bound.candidates)
-        if known is None:
-            return None
-        if _is_due(known):
+        if known is None or (known.refreshing is not None and _is_due(known)):
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet

@@ -117,8 +117,8 @@ def decide(
         fields = [value for name, value in scope["headers"] if name == b"authorization"]
         if len(fields) == 1:
             field = fields[0].decode("latin-1")
-            allow = guard.recall(scope["method"], path, raw_path, field)
-            if allow is not None and (is_public is None or not guard.is_closing(allow)):
+            allow = guard.recall(scope["method"], path, raw_path, field, is_public)
+            if allow is not None:
                 return allow
     return guard.judge(ScopeRequest(scope), is_public=is_public, access=access)
 

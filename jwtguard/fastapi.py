@@ -86,6 +86,12 @@ def docs_paths(app: FastAPI) -> list[str]:
     return [path for path in (app.openapi_url, app.docs_url, redirect, app.redoc_url) if path]
 
 
+_IN_SIGHT = (
+    "a Protected dependency alone cannot take the token out of what the endpoint sees, as a query "
+    "or subprotocol credential has to be: put the guard in front with install(app, guard)"
+)
+
+
 class _Told(SecurityBase):
     """One more way to bring a token, for OpenAPI alone."""
 
@@ -181,6 +187,8 @@ class Protected(SecurityBase):
                 decision = await drive.arun(decision, *self._exchanges)
             if isinstance(decision, Deny):
                 raise _refused(scope, decision)
+            if decision.query is not None or decision.subprotocol is not None:
+                raise ConfigurationError(_IN_SIGHT)
             token = decision.token
             if "jwtguard.guard" not in scope:  # for the other dependencies of this endpoint
                 scope["jwtguard.guard"], scope["jwtguard.token"] = self.guard, token

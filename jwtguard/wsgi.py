@@ -74,10 +74,8 @@ def decide(
     """Allow or Deny the request of *environ*; *is_public* as in `Guard.judge`."""
     path, raw_path = _target(environ)
     field = environ.get("HTTP_AUTHORIZATION")
-    allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field)
-    if allow is not None and (is_public is None or not guard.is_closing(allow)):
-        return allow
-    return _judged(environ, guard, exchanges, is_public)
+    allow = guard.recall(environ["REQUEST_METHOD"], path, raw_path, field, is_public)
+    return _judged(environ, guard, exchanges, is_public) if allow is None else allow
 
 
 def _judged(

@@ -499,6 +499,25 @@ def test_a_websocket_gets_the_token(installed):
 
 
 @with_and_without
+@pytest.mark.parametrize("place", [{"query": "access_token"}, {"subprotocol": "bearer"}])
+def test_a_token_that_has_to_go_out_of_sight_needs_the_guard_in_front(installed, place):
+    app = chat(make_guard([Rule("/**", credentials=place)]), installed)
+    token = IDP.token("alice", scopes="chat")
+    query = f"?access_token={token}" if "query" in place else ""
+    offered = ["bearer", token] if "subprotocol" in place else None
+
+    def connect():
+        with client_of(app).websocket_connect(f"/chat{query}", subprotocols=offered) as socket:
+            return socket.receive_text()
+
+    if installed:
+        assert connect() == "alice"
+    else:
+        with pytest.raises(ConfigurationError, match=r"install\(app, guard\)"):
+            connect()
+
+
+@with_and_without
 @pytest.mark.parametrize(("headers", "status"), [({}, 401), (bearer(), 403)])
 def test_a_handshake_is_refused_with_the_guards_response(installed, headers, status):
     app = chat(make_guard(), installed)

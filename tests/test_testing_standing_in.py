@@ -106,7 +106,7 @@ def test_it_stands_in_for_an_issuer_without_an_exchange(configured):
     guard = Guard([configured])
 
     with FakeIssuer.standing_in(guard, "people") as idp:
-        drive.run(guard.warm_flow())
+        drive.run_all(guard.warm_flows())
         for _ in range(2):
             decision = decide(guard, headers=bearer(idp.bearer("alice", scopes="a b")))
 

@@ -15,19 +15,15 @@ for makes it return a flow.
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
-from .candidates import Candidates
-from .claims import check_types
 from .errors import (
     AuthError,
     ConfigurationError,
-    FetchError,
     HttpsRequired,
     InvalidRequest,
     InvalidToken,
@@ -35,16 +31,13 @@ from .errors import (
     MethodNotCovered,
     MissingCredentials,
     Problem,
-    TokenExpired,
     Unavailable,
 )
 from .extractor import Bearer, Edits, as_text, check_authorization, read_one
 from .issuer import Issuer
-from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import (
     NOTHING,
     Allow,
-    Background,
     Clock,
     Decision,
     Deny,
@@ -56,15 +49,14 @@ from .model import (
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
-from .requirement import Requirement
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .token import Verified, VerifiedToken, token_for_request
-from .verifier import Verifier
+from .trust import Trust, is_due, refreshed, unexpected
 
 log = logging.getLogger("jwtguard")
 
 
-class Guard:
+class Guard(Trust):
     """Issuers, rules, and what the app and the client get to see.
 
     - ``issuers``, ``rules``: see `Issuer` and `Rule`. What no rule names needs a valid token.
@@ -134,10 +126,8 @@ class Guard:
         )
         if setup.problems:
             raise ConfigurationError(setup.problems)
-        self._setup = setup
-        self.policy = setup.policy
+        super().__init__(setup, cache_size, clock)
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
-        self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
         self._forward_names = setup.forward_names
@@ -145,8 +135,6 @@ class Guard:
         self._user_name = setup.user_name
         self._variables: Variables = variables
         self.preflight: Preflight = preflight
-        self._clock = clock
-        self.verifier = Verifier(cache_size, clock)
         self._announce()
 
     def __repr__(self) -> str:
@@ -162,106 +150,6 @@ class Guard:
         for where, what in self.warnings:
             log.warning("%s: %s", where, what)
 
-    @property
-    def switches(self) -> list[str]:
-        """What was made less safe, by a switch that says so."""
-        said = []
-        for issuer in self.issuers:
-            for source in issuer.given_sources:
-                if getattr(source, "insecure", False):
-                    remote = isinstance(source, RemoteKeySource)
-                    switch = "insecure_http" if remote else "insecure_short_keys"
-                    said.append(f"{switch} is set for issuer {issuer.name}")
-            if issuer.introspection is not None and issuer.introspection.insecure:
-                said.append(f"insecure_http is set for the introspection of {issuer.name}")
-        return said
-
-    # --- verify ---
-
-    def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
-        """The issuers that may speak: those named, or those of the closing rule.
-
-        Raises errors.ConfigurationError for a name that no issuer has.
-        """
-        if issuers is None:
-            return self.policy.closing.candidates
-        names = [issuers] if isinstance(issuers, str) else list(issuers)
-        known = [issuer.name for issuer in self.issuers]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise ConfigurationError([("issuers", f"{unknown[0]!r} is none of {known}")])
-        return self._setup.candidates(names)
-
-    def verify_flow(
-        self,
-        raw: str,
-        requirement: Requirement | None = None,
-        issuers: str | Sequence[str] | None = None,
-    ) -> Flow[VerifiedToken]:
-        """Verify a token that did not come with a request. Raises errors.AuthError."""
-        candidates = self.candidates(issuers)
-        if requirement is not None and requirement.problems:
-            raise ConfigurationError(requirement.problems)
-        try:
-            if not isinstance(raw, str):
-                raise MalformedToken(hint=f"a token is text, not {type(raw).__name__}")
-            known = yield from self._known(raw, candidates)
-            token = token_for_request(known)
-            if requirement is not None:
-                requirement.authorize(token, Request("GET", "/"), {})
-        except AuthError:
-            raise
-        except Exception as error:
-            raise _unexpected(error) from None
-        return token
-
-    def _known(self, raw: str, candidates: Candidates) -> Flow[Verified]:
-        known = self.verifier.recall(raw, candidates)
-        if known is None:
-            verified = self.verifier.verify(raw, candidates)
-            known = verified if isinstance(verified, Verified) else (yield from verified)
-        return (yield from _refreshed(known)) if _is_due(known) else known
-
-    def renew_flow(self, token: VerifiedToken) -> Flow[float]:
-        """For how many seconds more a token that was good may be taken to be.
-
-        Raises errors.InvalidToken where it is no longer good. Where nobody can be asked, or a
-        function or source of the user's breaks, it is good until its own end.
-        """
-        known = token._verified
-        candidates = self._setup.candidates([known.issued_by.name])
-        try:
-            until = (yield from self._known(known.raw, candidates)).valid_until
-        except InvalidToken:
-            raise
-        except Exception as error:
-            if not isinstance(error, Unavailable):
-                _unexpected(error)
-            # Its own end takes no key: exp, and max_age where that is set.
-            times = check_types(known.claims)
-            _, until = known.issued_by.check_claims(known.claims, times, self._clock())
-        left: float = until - self._clock()
-        if left <= 0:
-            raise TokenExpired("exp", found=known.claims.get("exp"))
-        return left
-
-    def warm_flow(self) -> Flow[None]:
-        """Fetch the keys that must be fetched, one source after the other.
-
-        Raises nothing: an outage is logged, and so is a defect of a key source.
-        """
-        for flow in self.warm_flows():
-            yield from flow
-
-    def warm_flows(self) -> list[Flow[None]]:
-        """The same, a flow for each source, to be run side by side."""
-        flows: list[Flow[None]] = []
-        for issuer in self.issuers:
-            flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
-            if issuer.introspection is not None:
-                flows.append(issuer.introspection.warm())
-        return [_without_defects(flow) for flow in flows]
-
     # --- decide ---
 
     def decide_flow(self, request: Request) -> Flow[Decision]:
@@ -272,13 +160,18 @@ class Guard:
         return (yield from decision)
 
     def recall(
-        self, method: str, path: str, raw_path: str | None, field: str | None
+        self,
+        method: str,
+        path: str,
+        raw_path: str | None,
+        field: str | None,
+        is_public: Callable[[], bool] | None = None,
     ) -> Allow | None:
         """What `judge` would say of a plain target and a token that were both seen before.
 
-        *field* is the value of the only ``Authorization`` field. None: ask `judge`, which wants
-        the whole request. Here is nothing that `judge` does not say too; doors come here first
-        because this is what almost every request is.
+        *field* is the value of the only ``Authorization`` field, *is_public* as in `judge`. None:
+        ask `judge`, which wants the whole request. Here is nothing that `judge` does not say too;
+        doors come here first because this is what almost every request is.
         """
         if field is None or field[:7] != "Bearer ":
             return None
@@ -286,8 +179,10 @@ class Guard:
         if route is None or not route[0].is_plain:
             return None
         bound = route[0]
+        if is_public is not None and bound is self.policy.closing and _may_be_open(is_public):
+            return None
         known = self.verifier.recall(field[7:], bound.candidates)
-        if known is None or (known.refreshing is not None and _is_due(known)):
+        if known is None or (known.refreshing is not None and is_due(known)):
             return None
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
@@ -351,14 +246,14 @@ class Guard:
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
-            if _is_due(known):  # whatever becomes of this request
-                refreshed = _refreshed(known)
-                return self._wait(refreshed, request, bound, pattern, raw, from_cookie)
+            if is_due(known):  # whatever becomes of this request
+                asking = refreshed(known)
+                return self._wait(asking, request, bound, pattern, raw, from_cookie)
             return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
-            return self._refuse(_unexpected(error), request, bound, raw)
+            return self._refuse(unexpected(error), request, bound, raw)
 
     def _wait(
         self,
@@ -376,7 +271,7 @@ class Guard:
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
-            return self._refuse(_unexpected(error), request, bound, raw)
+            return self._refuse(unexpected(error), request, bound, raw)
 
     def _read_cookie(self, request: Request, bound: BoundRule, method: str) -> str | None:
         try:
@@ -479,7 +374,7 @@ class Guard:
         try:
             return self._answers.refusal(error, request, bound, label, raw)
         except Exception as defect:  # a request that cannot even be refused in style
-            _unexpected(defect)
+            unexpected(defect)
             return Deny(Unavailable("internal_error"))
 
     def is_closing(self, allow: Allow) -> bool:
@@ -497,37 +392,11 @@ class Guard:
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 
-def _warm(source: RefreshingKeySource) -> Flow[None]:
-    if source.due() or not source.current().keys:
-        yield from source.refresh()
-
-
-def _without_defects(flow: Flow[None]) -> Flow[None]:
-    """*flow*, where a defect is logged: the process starts, and requests are refused."""
+def _may_be_open(is_public: Callable[[], bool]) -> bool:
     try:
-        yield from flow
-    except Exception as error:
-        log.error("unexpected %s at start-up", type(error).__name__)
-
-
-def _is_due(known: Verified) -> bool:
-    try:
-        return known.refreshing is not None and known.refreshing.due()
-    except Exception as error:  # a source of the user's
-        _unexpected(error)
-        return False
-
-
-def _refreshed(known: Verified) -> Flow[Verified]:
-    """A refresh of the keys is begun, and nobody waits for it."""
-    assert known.refreshing is not None
-    try:
-        yield Background(known.refreshing.refresh())
-    except FetchError as error:  # it could not be started; somebody tries again in a while
-        log.error("keys were not refreshed: %s", error)
-    except Exception as error:  # a source of the user's
-        _unexpected(error)
-    return known
+        return is_public()
+    except Exception:  # `judge` asks again, and says what is wrong
+        return True
 
 
 def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:
@@ -537,13 +406,3 @@ def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthErr
     except InvalidRequest as worse:
         return worse
     return error
-
-
-def _unexpected(error: Exception) -> Unavailable:
-    """A defect of ours or of a key source: refused, and logged without the message.
-
-    The message of a foreign exception may quote what it choked on, the traceback does not.
-    """
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("unexpected %s while judging; refused\n%s", type(error).__name__, frames)
-    return Unavailable("internal_error")

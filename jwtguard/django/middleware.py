@@ -87,14 +87,13 @@ class GuardMiddleware:
             self._exchanges = self._make_exchanges(guard)
             self._guard = guard
         urlconf, path = urlconf_of(request), request.path_info
-        opens = opens_any(urlconf)
-        allow = recall(request, guard)
-        if allow is not None and not (
-            opens and guard.is_closing(allow) and led_to_open_view(urlconf, path)
-        ):
-            return allow
-        is_public = partial(leads_to_open_view, urlconf, path) if opens else None
-        return guard.judge(asked(request), is_public=is_public)
+        if not opens_any(urlconf):
+            return recall(request, guard) or guard.judge(asked(request))
+        was_public = partial(led_to_open_view, urlconf, path)
+        is_public = partial(leads_to_open_view, urlconf, path)
+        return recall(request, guard, was_public) or guard.judge(
+            asked(request), is_public=is_public
+        )
 
     def _admit(self, request: HttpRequest, allow: Allow) -> None:
         guard = self._guard

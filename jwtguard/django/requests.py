@@ -1,6 +1,6 @@
 """Django's requests as the guard reads them, and what a decision makes of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -44,7 +44,9 @@ def _scope_of(request: Any) -> dict[str, Any] | None:
     return scope if isinstance(scope, dict) else None
 
 
-def recall(request: HttpRequest, guard: Guard) -> Allow | None:
+def recall(
+    request: HttpRequest, guard: Guard, is_public: Callable[[], bool] | None = None
+) -> Allow | None:
     """What `Guard.judge` would say where the target and the token were both seen before."""
     meta = request.META
     scope = _scope_of(request)
@@ -56,7 +58,7 @@ def recall(request: HttpRequest, guard: Guard) -> Allow | None:
         raw = scope.get("raw_path")
         raw_path = None if raw is None else raw.decode("latin-1")
     field = meta.get("HTTP_AUTHORIZATION")  # joined with commas where there are two
-    return guard.recall(request.method or "", request.path_info or "/", raw_path, field)
+    return guard.recall(request.method or "", request.path_info or "/", raw_path, field, is_public)
 
 
 def published(request: HttpRequest) -> Mapping[str, Any]:

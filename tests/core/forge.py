@@ -88,3 +88,9 @@ def refused(guard, *args, **words):
 
 def rule_for(**words):
     return [Rule("/x", **words)]
+
+
+def warming(guard):
+    """What `Guard.warm` fetches, one source after the other."""
+    for flow in guard.warm_flows():
+        yield from flow

@@ -69,6 +69,7 @@ LAYERS = [
     {"metadata"},
     {"consistency"},
     {"setup"},
+    {"trust"},
     {"answers"},
     {"guard"},
     {"__init__"},

@@ -26,7 +26,7 @@ from jwtguard.core.introspection import DISCOVERY_COOLDOWN, MAX_EXCHANGES, MAX_R
 from jwtguard.core.jose import MAX_TOKEN
 from jwtguard.testing import FakeIssuer
 
-from .forge import AUDIENCE, CLAIMS, ISSUER, NOW, OTHER_SECRET, SECRET, forge, token
+from .forge import AUDIENCE, CLAIMS, ISSUER, NOW, OTHER_SECRET, SECRET, forge, token, warming
 
 URL = "https://issuer.test/introspect"
 DOCUMENT = "https://issuer.test/.well-known/openid-configuration"
@@ -1205,20 +1205,20 @@ def test_a_discovery_that_is_given_up_leaves_nothing():
 
 def test_warming_finds_the_endpoint():
     _, guard = discovering()
-    run(guard.warm_flow(), document())
+    run(warming(guard), document())
     assert decided(guard, said()) == (200, None)
-    run(guard.warm_flow())
+    run(warming(guard))
 
 
 def test_warming_stops_at_nothing(caplog):
     _, guard = discovering()
-    run(guard.warm_flow(), DOWN)
+    run(warming(guard), DOWN)
     assert "introspection is not available: introspection_unavailable: down" in caplog.text
     caplog.clear()
-    run(guard.warm_flow())
+    run(warming(guard))
     assert "asked again in 30 s" in caplog.text
     assert decided(guard) == (503, "introspection_unavailable")
-    run(guard_of().warm_flow())
+    run(warming(guard_of()))
 
 
 # --- nothing secret -----------------------------------------------------------------------------

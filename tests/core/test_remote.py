@@ -19,6 +19,8 @@ from jwtguard.core.remote import (
 )
 from jwtguard.testing import FakeIssuer
 
+from .forge import warming
+
 URL = "https://issuer.test/jwks"
 ISSUER = "https://issuer.test/"
 DOCUMENT = "https://issuer.test/.well-known/openid-configuration"
@@ -950,7 +952,7 @@ def test_the_document_leads_to_the_keys():
 
 def test_an_entity_tag_does_not_go_with_the_keys_to_another_address():
     source = discovery()
-    run(guard_of(source).warm_flow(), document(), answer(etag='"one"'))
+    run(warming(guard_of(source)), document(), answer(etag='"one"'))
     clock.now += 4000
     moved = "https://keys.test/jwks"
     _, asked = run(source.refresh(), document(jwks_uri=moved), answer(etag='"one"'))
@@ -1227,24 +1229,24 @@ def test_warm_asks_only_for_what_is_needed():
             issuer(JWKSet({"keys": [KEY]}), issuer="https://c.test/", name="c"),
         ]
     )
-    _, asked = run(guard.warm_flow(), answer(), DOWN)
+    _, asked = run(warming(guard), answer(), DOWN)
     assert [fetch.flight for fetch in asked] == [(first, 0), (second, 0)]
-    assert run(guard.warm_flow()) == (None, [])  # one is known, and the other failed just now
+    assert run(warming(guard)) == (None, [])  # one is known, and the other failed just now
     clock.now += 30
-    _, asked = run(guard.warm_flow(), answer())
+    _, asked = run(warming(guard), answer())
     assert [fetch.flight for fetch in asked] == [(second, 1)]
     clock.now += 2700
-    assert len(run(guard.warm_flow(), answer(), answer())[1]) == 2
+    assert len(run(warming(guard), answer(), answer())[1]) == 2
 
 
 def test_warm_raises_nothing_for_an_outage():
-    assert run(guard_of(remote()).warm_flow(), DOWN)[0] is None
-    assert run(guard_of(discovery()).warm_flow(), HOSTILE["HTML"])[0] is None
+    assert run(warming(guard_of(remote())), DOWN)[0] is None
+    assert run(warming(guard_of(discovery())), HOSTILE["HTML"])[0] is None
 
 
 def test_warm_asks_a_remote_source_beside_keys_at_hand():
     guard = guard_of([remote(), JWKSet({"keys": [KEY]})])
-    assert len(run(guard.warm_flow(), answer([OTHER_KEY]))[1]) == 1
+    assert len(run(warming(guard), answer([OTHER_KEY]))[1]) == 1
 
 
 def test_warm_is_a_flow_for_each_source_that_must_ask():
@@ -1258,7 +1260,7 @@ def test_warm_is_a_flow_for_each_source_that_must_ask():
 def test_warm_raises_nothing_for_a_defect_and_goes_on(caplog):
     source = remote()
     guard = Guard([issuer(Breaking()), issuer(source, issuer="https://b.test/", name="b")])
-    run(guard.warm_flow(), answer())
+    run(warming(guard), answer())
     assert len(source.current()) == 1
     found = [(one.name, one.getMessage()) for one in caplog.records if one.levelname == "ERROR"]
     assert found == [("jwtguard", "unexpected RuntimeError at start-up")]

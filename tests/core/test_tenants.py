@@ -23,7 +23,7 @@ from jwtguard.core.model import Background
 from jwtguard.core.tenants import MAX_TENANTS
 from jwtguard.testing import FakeIssuer
 
-from .forge import AUDIENCE, NOW, SECRET, token
+from .forge import AUDIENCE, NOW, SECRET, token, warming
 
 TEMPLATE = "https://login.test/{tenant}/v2.0"
 START = float(NOW)
@@ -520,7 +520,7 @@ def test_words_of_a_discovery_are_those_of_each_tenant():
 
 def test_warming_asks_for_the_keys_of_those_who_are_listed():
     guard, provider = guard_of(by_discovery(["a", "b"])), Provider()
-    drive.run(guard.warm_flow(), provider)
+    drive.run(warming(guard), provider)
     assert len(provider.urls) == 4
     for name in "ab":
         assert seen(guard, provider, IDPS[name].token()) == (200, None, [])
@@ -528,12 +528,12 @@ def test_warming_asks_for_the_keys_of_those_who_are_listed():
 
 def test_warming_asks_for_the_keys_of_those_who_have_spoken():
     guard, provider = guard_of(by_discovery(lambda name: True)), Provider()
-    drive.run(guard.warm_flow(), provider)
+    drive.run(warming(guard), provider)
     assert provider.urls == []
     seen(guard, provider, IDPS["a"].token())
     clock.now += 3000
     before = len(provider.urls)
-    drive.run(guard.warm_flow(), provider)
+    drive.run(warming(guard), provider)
     assert provider.urls[before:] == [
         f"https://login.test/{A_DOCUMENT}",
         "https://login.test/a/keys",

@@ -33,6 +33,7 @@ class Trust:
         self._setup = setup
         self._clock = clock
         self.policy = setup.policy
+        self.site = setup.site
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
         self.verifier = Verifier(cache_size, clock)
 
@@ -87,7 +88,7 @@ class Trust:
         function or source of the user's breaks, it is good until its own end.
         """
         known = token._verified
-        candidates = self._setup.candidates([known.issued_by.name])
+        candidates = self._setup.only(known.issued_by)
         try:
             until = (yield from self._known(known.raw, candidates)).valid_until
         except InvalidToken:
@@ -113,6 +114,8 @@ class Trust:
             flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
             if issuer.introspection is not None:
                 flows.append(issuer.introspection.warm())
+        if self.site is not None:
+            flows.append(self.site.warm())
         return [_without_defects(flow) for flow in flows]
 
     @property
@@ -127,7 +130,7 @@ class Trust:
                     said.append(f"{switch} is set for issuer {issuer.name}")
             if issuer.introspection is not None and issuer.introspection.insecure:
                 said.append(f"insecure_http is set for the introspection of {issuer.name}")
-        return said
+        return said if self.site is None else [*said, *self.site.switches]
 
 
 def _warm(source: RefreshingKeySource) -> Flow[None]:

@@ -64,7 +64,7 @@ LAYERS = [
     {"remote"},
     {"tenants", "introspection"},
     {"issuer", "cache", "publish", "requirement", "challenge"},
-    {"candidates"},
+    {"candidates", "signin"},
     {"verifier", "policy"},
     {"metadata"},
     {"consistency"},

@@ -14,6 +14,7 @@ from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
+from .revocation import Revocations
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ __all__ = [
     "PublicKey",
     "RemoteKeys",
     "Requirement",
+    "Revocations",
     "Rule",
     "Secret",
     "VerifiedToken",

@@ -16,6 +16,7 @@ from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
+from .revocation import Revocations
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -61,6 +62,7 @@ class Parameters:
     require_https: Any
     error_body: ErrorBody | None
     protected_resource: Any
+    revocations: Revocations | None
     cache_size: int
     clock: Clock
 
@@ -246,6 +248,11 @@ class Setup:
             )
         if not callable(given.clock):
             problems.append(("clock", "is a function that returns seconds since 1970"))
+        if isinstance(given.revocations, Revocations):
+            problems.extend((f"revocations.{w}", what) for w, what in given.revocations.problems)
+        elif given.revocations is not None:
+            what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
+            problems.append(("revocations", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

@@ -63,7 +63,7 @@ LAYERS = [
     {"discovery", "client_auth"},
     {"remote"},
     {"tenants", "introspection"},
-    {"issuer", "cache", "publish", "requirement", "challenge"},
+    {"issuer", "cache", "publish", "requirement", "challenge", "revocation"},
     {"candidates"},
     {"verifier", "policy"},
     {"metadata"},

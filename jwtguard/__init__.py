@@ -15,6 +15,7 @@ from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
 from .login import Login
+from .revocation import Revocations
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ __all__ = [
     "PublicKey",
     "RemoteKeys",
     "Requirement",
+    "Revocations",
     "Rule",
     "Secret",
     "VerifiedToken",

@@ -49,6 +49,7 @@ from .model import (
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
+from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
 from .token import Verified, VerifiedToken, token_for_request
@@ -78,6 +79,7 @@ class Guard(Trust):
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
     - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
+    - ``revocations``: what ended before its time (`Revocations`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -102,6 +104,7 @@ class Guard(Trust):
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
+        revocations: Revocations | None = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -122,6 +125,7 @@ class Guard(Trust):
                 require_https=require_https,
                 error_body=error_body,
                 protected_resource=protected_resource,
+                revocations=revocations,
                 cache_size=cache_size,
                 clock=clock,
             )

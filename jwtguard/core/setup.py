@@ -17,6 +17,7 @@ from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
+from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
 from .wording import as_list, one_of
 
@@ -63,6 +64,7 @@ class Parameters:
     require_https: Any
     error_body: ErrorBody | None
     protected_resource: Any
+    revocations: Revocations | None
     cache_size: int
     clock: Clock
 
@@ -178,9 +180,17 @@ class Setup:
         login = self.given.login
         if not isinstance(login, SignIn) or self.public_origin is None:
             return None
-        site, problems = login.at(self.public_origin, self.issuers, None, self.given.clock)
+        site, problems = login.at(
+            self.public_origin, self.issuers, self.given.revocations, self.given.clock
+        )
         self.problems += [(f"login.{where}", what) for where, what in problems]
         return site
+
+    @property
+    def revocations(self) -> Revocations | None:
+        """Those given, or the ones that a login has for its sessions."""
+        own = None if self.site is None else self.site.revocations
+        return self.given.revocations or own
 
     def _read_public_url(self) -> str | None:
         given = self.given.public_url
@@ -291,6 +301,11 @@ class Setup:
             )
         if not callable(given.clock):
             problems.append(("clock", "is a function that returns seconds since 1970"))
+        if isinstance(given.revocations, Revocations):
+            problems.extend((f"revocations.{w}", what) for w, what in given.revocations.problems)
+        elif given.revocations is not None:
+            what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
+            problems.append(("revocations", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

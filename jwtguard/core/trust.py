@@ -35,7 +35,8 @@ class Trust:
         self.policy = setup.policy
         self.site = setup.site
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
-        self.verifier = Verifier(cache_size, clock)
+        self.revocations = setup.revocations
+        self.verifier = Verifier(cache_size, clock, self.revocations)
 
     def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
         """The issuers that may speak: those named, or those of the closing rule.
@@ -97,12 +98,22 @@ class Trust:
             if not isinstance(error, Unavailable):
                 unexpected(error)
             # Its own end takes no key: exp, and max_age where that is set.
+            self._check_revoked(known)
             times = check_types(known.claims)
             _, until = known.issued_by.check_claims(known.claims, times, self._clock())
         left: float = until - self._clock()
         if left <= 0:
             raise TokenExpired("exp", found=known.claims.get("exp"))
         return left
+
+    def _check_revoked(self, known: Verified) -> None:
+        try:
+            self.verifier.check_revoked(known)
+        except InvalidToken:
+            raise
+        except Exception as error:  # as above: what cannot be said ends nothing
+            if not isinstance(error, Unavailable):
+                unexpected(error)
 
     def warm_flows(self) -> list[Flow[None]]:
         """Fetch the keys that must be fetched: a flow for each source, to be run side by side.

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from jwtguard.core import revocation
 from jwtguard.core.client_auth import ClientAuthentication
 from jwtguard.core.discovery import address_problems, discovery_address
 from jwtguard.core.errors import Problem
@@ -24,8 +25,8 @@ from jwtguard.core.keyloader import LocalKeys
 from jwtguard.core.model import Clock
 from jwtguard.core.paths import Pattern, return_address
 from jwtguard.core.remote import Discovery
-from jwtguard.core.revocation import Revocations
 from jwtguard.core.wording import as_list, did_you_mean
+from jwtguard.revocation import Revocations
 
 from .cookies import Cookies
 from .provider import Provider
@@ -165,7 +166,7 @@ class Login:
         self,
         origin: str,
         issuers: Sequence[Issuer],
-        revocations: Revocations | None,
+        revocations: revocation.Revocations | None,
         clock: Clock,
     ) -> tuple[Site | None, Sequence[Problem]]:
         """`core.signin.SignIn.at`."""

@@ -242,7 +242,14 @@ class Login:
         if trusted is not None:
             trusted.id_tokens_for = self.client.client_id
         site = Site(
-            self.paths, self.after_logout, provider, sessions, signing_in, signing_out, switches
+            origin,
+            self.paths,
+            self.after_logout,
+            provider,
+            sessions,
+            signing_in,
+            signing_out,
+            switches,
         )
         return site, ()
 

@@ -20,6 +20,7 @@ from jwtguard.signing import PrivateKey, private_key, public_jwk, sign
 
 from . import provider
 from .shape import Shape, put
+from .signin import SignIns
 from .standing_in import (
     Following,
     chosen,
@@ -69,6 +70,7 @@ class FakeIssuer:
         self._keys: list[tuple[str, PrivateKey]] = []
         self._opaque: dict[str, Claims] = {}
         self._revoked: set[str] = set()
+        self.sign_ins = SignIns()
         self.rotate()
 
     def __repr__(self) -> str:
@@ -299,6 +301,18 @@ class FakeIssuer:
                 yield address
             finally:
                 self._served_at = None
+
+    def sign_in(self, address: str, sub: str = "alice", **claims: Any) -> str:
+        """Somebody signs in, for a guard whose `jwtguard.Login` asks this provider::
+
+            left = client.get("/auth/login?next=/reports")
+            client.get(idp.sign_in(left.headers["Location"], "alice", roles=["editor"]))
+
+        *address* is where the guard sent the browser; what comes back is where the provider sends
+        it. *claims* are those of the id_token, as in :meth:`token`. Raises ValueError for another
+        address.
+        """
+        return self.sign_ins.begin(self, address, sub, claims)
 
     def introspected(self, raw: str) -> Claims:
         """What the introspection endpoint says of a token (RFC 7662 section 2.2)."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from jwtguard.core.claims import Claims
 from jwtguard.core.errors import FetchError, InvalidRequest
 from jwtguard.core.model import Deny, Flow, Pairs, Request
 from jwtguard.core.token import Verified
@@ -42,6 +43,7 @@ class Site:
         self._provider = provider
         self.sessions = sessions
         self._in = signing_in
+        self._refreshing = signing_in.refreshing
         self._out = signing_out
 
     def answer(self, request: Request, method: str) -> Flow[Deny]:
@@ -63,7 +65,12 @@ class Site:
 
     def renew(self, known: Verified, request: Request) -> Flow[Pairs]:
         """The headers that make a session new. Raises errors.InvalidToken where it has ended."""
-        claims = yield from self.sessions.renewed(known.claims)
+        claims: Claims | None = known.claims
+        if self._refreshing is not None and known.claims.get("refresh"):
+            claims = yield from self._refreshing.renew(known.claims)
+        if claims is None:
+            return ()
+        claims = self.sessions.prolonged(claims)
         # Nobody else may get this answer, whatever the app says of it (RFC 9111 section 5.2.2.5).
         try:
             cookies = self.sessions.cookies(claims, request)

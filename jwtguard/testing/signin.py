@@ -77,7 +77,8 @@ def session(
     site = guard.site
     if not isinstance(site, Site):
         raise ConfigurationError("the guard has no login=Login(…), so nobody can sign in")
-    begun = site.sessions.begun({"sub": sub, **claims}, "test", None, [*claims], as_list(roles))
+    begun = {**claims, **site.sessions.begun(sub, "test", None), "roles": as_list(roles)}
+    begun = site.sessions.prolonged(begun)
     pairs = site.sessions.cookies(begun, Request("GET", "/"))
     cookie = "; ".join(value.partition(";")[0] for _, value in pairs)
     return {"Cookie": cookie, "Origin": site.origin}

@@ -222,7 +222,7 @@ class FakeIssuer:
         origin: str | None = None,
         **words: Any,
     ) -> dict[str, str]:
-        """The headers that a browser sends with a :meth:`token` in a cookie: ``Cookie``, ``Origin``.
+        """The headers that a browser sends with a :meth:`token` in a cookie: also ``Origin``.
 
         A browser sends cookies along with other sites' requests too, so a guard wants to see
         where an unsafe method or a WebSocket handshake comes from.
@@ -230,7 +230,7 @@ class FakeIssuer:
         - *cookie*: its name; where not given, the guard's own (:meth:`standing_in`), or
           ``auth_token``.
         - *origin*: the page's; where not given, the guard's ``public_url`` or the first of its
-          ``origins`` (:meth:`standing_in`), and without any of them ``Sec-Fetch-Site: same-origin``.
+          ``origins`` (:meth:`standing_in`); without any, ``Sec-Fetch-Site: same-origin`` is sent.
         """
         page = origin or self._origin
         return {

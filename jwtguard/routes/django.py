@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from .patterns import split
-from .route import Found, Mount, Route
+from .route import Found, Mount, Route, is_guard
 from .said import by_method, passed_by, said_of
 
 _JUDGED = "judged per request: a regular expression, or a path of its own for each language"
@@ -19,7 +20,7 @@ _ANY = "\0any:\0"
 def read_app(_: object, mount: Mount) -> Found:
     """The routes of ROOT_URLCONF."""
     middleware = import_module("django.conf").settings.MIDDLEWARE
-    if any(str(name).startswith("jwtguard.django") for name in middleware):
+    if any(is_guard(resolve_name(name)) for name in middleware):
         mount = mount.behind_guard()
     return _read(import_module("django.urls").get_resolver().url_patterns, mount, "/", "/")
 

@@ -1,10 +1,12 @@
 """Django, with Django REST framework and django-ninja."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pkgutil import resolve_name
 from typing import Any
+
+from jwtguard.core.requirement import Requirement
 
 from .patterns import split
 from .route import Found, Mount, Route, is_guard
@@ -133,7 +135,25 @@ def _views(view: Any) -> _Views:
         and (name in actions if actions else hasattr(owner, name))
     ]
     for methods, views in by_method([name.upper() for name in names], view, owner, actions):
-        yield methods, [*views, *permissions]
+        yield methods, [*views, *permissions, *_of_rest_framework(given, owner, permissions)]
+
+
+def _of_rest_framework(
+    given: Mapping[str, Any], owner: object, permissions: Iterable[object]
+) -> Iterator[Requirement]:
+    """A valid token, where a view lets in whoever is known, and knows people by their tokens."""
+    known_by = given.get("authentication_classes", getattr(owner, "authentication_classes", ()))
+    by_token = any(_is_a(one, "jwtguard.django.rest", "TokenAuthentication") for one in known_by)
+    if by_token and any(_is_a(one, _PERMISSIONS, "IsAuthenticated") for one in permissions):
+        yield Requirement()
+
+
+_PERMISSIONS = "rest_framework.permissions"
+
+
+def _is_a(kind: Any, module: str, name: str) -> bool:
+    bases = getattr(kind, "__mro__", ())
+    return any((base.__module__, base.__name__) == (module, name) for base in bases)
 
 
 def _operations(view: Any) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from rest_framework.viewsets import ViewSet
 
 import jwtguard.wsgi
 from jwtguard import Discovery, Guard, Issuer, Requirement, Rule
+from jwtguard.cli.routing import words_of
 from jwtguard.core.verifier import Verifier
 from jwtguard.django import public, requires
 from jwtguard.django.rest import NotChecked, Requires, TokenAuthentication, TokenRefused
@@ -502,14 +503,18 @@ class Strict(IsAuthenticated):
 
 
 SAID = {
-    "known by a token": ([IsAuthenticated], [TokenAuthentication], [Requirement()]),
-    "a permission that derives from it": ([Strict], [TokenAuthentication], [Requirement()]),
+    "known by a token": ([IsAuthenticated], [TokenAuthentication], ["requires a valid token"]),
+    "a permission that derives from it": (
+        [Strict],
+        [TokenAuthentication],
+        ["requires a valid token"],
+    ),
     "open": ([AllowAny], [TokenAuthentication], []),
     "known by something else": ([IsAuthenticated], [SessionAuthentication], []),
     "in words": (
         [Requires(scopes="read")],
         [TokenAuthentication],
-        [Requirement(scopes="read")],
+        ["requires scopes read"],
     ),
 }
 
@@ -522,5 +527,5 @@ def test_the_list_of_routes_knows_views_that_let_in_whoever_is_known(
     with site(None, [path("x", view)], MIDDLEWARE=[]):
         [route] = routes_of(WSGIHandler())
 
-    assert [*route.said] == said
+    assert [words_of(one) for one in route.said] == said
     assert route.guarded is False

@@ -133,6 +133,16 @@ class JWTGuard:
         self._protected.add(blueprint)
 
 
+def _receive(connection: "BaseRequestWebsocket") -> asgi.Receive:
+    """The body, which Quart has begun to receive itself."""
+
+    async def receive() -> asgi.Message:
+        body = await cast(quart.Request, connection).get_data()
+        return {"type": "http.request", "body": body}
+
+    return receive
+
+
 def _connection() -> "BaseRequestWebsocket":
     """The request, or the WebSocket, that is handled."""
     proxy: Any = quart.websocket if quart.has_websocket_context() else quart.request
@@ -171,12 +181,14 @@ class _Door(Extension):
                 decision = self.let_through(ScopeRequest(scope))
             if decision is None:
                 routed = _routed(connection, scope)
-                found = asgi.decide(routed, guard, self.opened(connection))
+                found = asgi.decide(
+                    routed, guard, self.opened(connection), receive=_receive(connection)
+                )
                 if isinstance(found, (Allow, Deny)):
                     decision = found
                 else:
                     decision = await drive.arun(found, *self._exchanges)
-        setattr(connection, JUDGED, True)
+        setattr(connection, JUDGED, getattr(decision, "added", ()))
         if isinstance(decision, Deny):
             return await _response(decision)
         if decision is not None:
@@ -211,7 +223,7 @@ class _Door(Extension):
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
             response = await self.judge() or response
         if response is not None:  # of a WebSocket that was accepted there is none
-            self.add_headers(response)
+            self.add_headers(response, getattr(connection, JUDGED))
         token = vars(connection).get(_ENDS_WITH)
         if token is not None and isinstance(response, quart.Response):
             assert self._watch is not None

@@ -144,7 +144,7 @@ class _Door(Extension):
                 decision = self.let_through(EnvironRequest(environ))
             if decision is None:
                 decision = wsgi.decide(environ, guard, self._exchanges, self.opened(request))
-        setattr(request, JUDGED, True)
+        setattr(request, JUDGED, getattr(decision, "added", ()))
         if isinstance(decision, Deny):
             return _response(decision)
         if decision is not None:
@@ -159,7 +159,7 @@ class _Door(Extension):
             self.check_entered()
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
             response = self.judge() or response
-        self.add_headers(response)
+        self.add_headers(response, getattr(_request(), JUDGED))
         return response
 
 

@@ -150,9 +150,7 @@ class Guard(Trust):
 
     def _announce(self) -> None:
         """Start-up says what is open, and every switch that makes something less safe."""
-        rules = self.policy.rules
-        opened = [b.rule.text for b in rules if b.access == "public"]
-        log.info("open to everybody: %s", " ".join(opened) or "nothing")
+        log.info("open to everybody: %s", " ".join(self.policy.opened) or "nothing")
         for said in self.switches:
             log.warning("%s", said)
         for where, what in self.warnings:

@@ -300,6 +300,12 @@ class Policy:
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
 
+    @property
+    def opened(self) -> list[str]:
+        """What is open to everybody, as logs show it: public rules, and where people sign in."""
+        public = [bound.rule.text for bound in self.rules if bound.access == "public"]
+        return [*public, *([self.sign_in.rule.text] if self.sign_in.rule.patterns else [])]
+
     def recall(self, method: str, path: str, raw_path: str | None) -> Route | None:
         """What `route` found out about a plain target before."""
         # One spelling has one meaning: as it went over the wire, but for the query.

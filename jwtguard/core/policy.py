@@ -223,6 +223,12 @@ class BoundRule:
         """The rule itself, also of its variants: a token that met one of them met all."""
         self.variants: dict[Access, BoundRule] = {}
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere that the rule looks for a token."""
+        session = () if self.session is None else (self.session[0],)
+        return (*self.explicit, *self.ambient, *session)
+
     def with_access(self, access: Access) -> "BoundRule":
         """The same rule with another ``access``, where code and not the rule says what it is."""
         if access == self.access:

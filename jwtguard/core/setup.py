@@ -149,7 +149,7 @@ class Setup:
         return BoundRule(
             rule,
             index,
-            self.candidates(rule.issuers),
+            self.candidates(rule.issuers and [n for n in rule.issuers if n != SESSION]),
             session,
             {**_as_mapping(given.forward), **_as_mapping(rule.forward)},
             login or None,
@@ -170,8 +170,9 @@ class Setup:
         return Candidates(self.directory, [issuer])
 
     def candidates(self, names: Iterable[str] | None) -> Candidates:
-        """The issuers with these names; None: all of them. Sessions are none of theirs."""
-        chosen = [i for i in self.issuers if names is None or i.name in names]
+        """The issuers with these names; None: all of them but that of sessions."""
+        own = [] if self.site is None or names is None else [self.site.issuer]
+        chosen = [i for i in (*self.issuers, *own) if names is None or i.name in names]
         return Candidates(self.directory, chosen)
 
     # --- parameters ---

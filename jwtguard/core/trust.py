@@ -47,6 +47,7 @@ class Trust:
             return self.policy.closing.candidates
         names = [issuers] if isinstance(issuers, str) else list(issuers)
         known = [issuer.name for issuer in self.issuers]
+        known += [] if self.site is None else [self.site.issuer.name]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ConfigurationError([("issuers", f"{unknown[0]!r} is none of {known}")])

@@ -14,7 +14,7 @@ from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
-from .revocation import Revocations
+from .revocations import Revocations
 
 __version__ = "0.1.0"
 

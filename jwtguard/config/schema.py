@@ -30,7 +30,7 @@ def parameters_of(of: type, *left_out: str) -> tuple[str, ...]:
     )
 
 
-GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations")
+GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations", "store")
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")

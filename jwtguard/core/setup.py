@@ -17,6 +17,7 @@ from .model import Clock, Pairs
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
 from .revocation import Revocations
+from .store import Store
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -63,6 +64,7 @@ class Parameters:
     error_body: ErrorBody | None
     protected_resource: Any
     revocations: Revocations | None
+    store: Store | None
     cache_size: int
     clock: Clock
 
@@ -253,6 +255,11 @@ class Setup:
         elif given.revocations is not None:
             what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
             problems.append(("revocations", what))
+        if isinstance(given.store, Store):
+            problems.extend((f"store.{w}", what) for w, what in given.store.problems)
+        elif given.store is not None:
+            what = f"is a jwtguard.stores.RedisStore(…) or its like; found {_found(given.store)}"
+            problems.append(("store", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

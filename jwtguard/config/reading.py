@@ -13,6 +13,7 @@ from jwtguard.guard import Guard
 from .files import key_file_warnings
 from .issuers import Issuers
 from .schema import REMOTE_KEYS, RULE, TOP
+from .sharing import revocations, store
 from .values import Place, listed
 
 
@@ -32,6 +33,8 @@ class Reading(Issuers):
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
         words = self.words(TOP, "", mapping)
+        words["revocations"] = revocations(self, mapping, self.base)
+        words["store"] = store(self, mapping, self.base)
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -71,7 +74,7 @@ class Reading(Issuers):
     def _place(self, where: str) -> Place:
         match = _guard_place(where)
         if match is None:
-            return where
+            return re.sub(r"^revocations\b", "revocation", where)
         kind, index, rest = match[1], match[2], match[3]
         if index is None:
             return self.written[kind] + rest

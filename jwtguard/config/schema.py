@@ -39,19 +39,26 @@ RULE_KEYS = (*parameters_of(Rule), *parameters_of(Requirement, "check"))
 TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
+REVOCATION, STORE = "[revocation]", "[store]"
+REVOCATION_KEYS = ("file", "redis", "prefix", "max_age", "when_stale")
+STORE_KEYS = ("redis", "key", "prefix")
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
     RULE: RULE_KEYS,
+    REVOCATION: REVOCATION_KEYS,
+    STORE: STORE_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
+    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules", "revocation", "store"),
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
     RULE: RULE_KEYS,
+    REVOCATION: REVOCATION_KEYS,
+    STORE: STORE_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 

@@ -12,10 +12,10 @@ import weakref
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from jwtguard import forks
 from jwtguard.core.errors import FetchError, Problem, Unavailable
 from jwtguard.core.revocation import MAX_ENTRIES
 from jwtguard.core.wording import one_of
-from jwtguard.flights import in_children
 
 from .locked import Revocations
 
@@ -55,7 +55,7 @@ class Following(Revocations, ABC):
         self._is_followed = False  # by a thread of this process
         self._attempted = threading.Event()
         self._is_lost = False
-        _all.add(self)
+        forks.again(self)
 
     def _stale_problems(self) -> list[Problem]:
         problems = []
@@ -95,7 +95,7 @@ class Following(Revocations, ABC):
             hint = f"nothing was heard of {self.source} {hint}"
             raise Unavailable("revocations_stale", retry_after=1, hint=hint)
 
-    def forked(self) -> None:
+    def begin(self) -> None:
         """In a forked child there is no thread of ours; the next request starts one."""
         self._is_followed = False
         self._attempted = threading.Event()
@@ -145,14 +145,3 @@ def _follow(of: "weakref.ref[Following]") -> None:
         pause = following._stepped()
         del following
         time.sleep(pause)
-
-
-_all: "weakref.WeakSet[Following]" = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for following in list(_all):
-        following.forked()
-
-
-in_children(_forked)

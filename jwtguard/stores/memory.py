@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jwtguard import forks
 from jwtguard.core.errors import FetchError, Problem
-from jwtguard.flights import in_children
 
 MAX_ENTRIES = 10_000
 
@@ -37,10 +37,11 @@ class MemoryStore:
         self._max = max_entries
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
-        self._unlock()
-        in_children(self._unlock)
+        self.begin()
+        forks.again(self)
 
-    def _unlock(self) -> None:
+    def begin(self) -> None:
+        """In a forked child nobody lets go of what the parent's threads held."""
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from jwtguard import forks
 from jwtguard.core.errors import FetchError, Problem
-from jwtguard.flights import in_children
 
 if TYPE_CHECKING:
     import redis
@@ -47,10 +47,10 @@ class Server:
             what = "needs redis-py: pip install 'jwtguard-middleware[redis]'"
             self.problems = (("redis", what),)
         self._is_down = False
-        self._reset()
-        in_children(self._reset)
+        self.begin()
+        forks.again(self)
 
-    def _reset(self) -> None:
+    def begin(self) -> None:
         """In a forked child nobody may talk through the parent's connections."""
         self._lock = threading.Lock()
         self._client: redis.Redis | None = None

@@ -237,7 +237,7 @@ def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
 def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     """A copy of the scope, as the app may see it where *allow* was decided."""
     token = allow.token
-    headers, variables, _ = allow.published
+    published = allow.published
     scope: dict[str, Any] = dict(given)
     if token is None or "jwtguard.token" in given:
         # Nobody was authenticated here, or another guard in front published somebody else.
@@ -249,15 +249,17 @@ def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
         scope["jwtguard.claims"] = {}
     else:
         scope["jwtguard.claims"] = token.claims
-        if variables:
-            scope.update(variables)
+        if published.variables:
+            scope.update(published.variables)
     if allow.remove:
+        if published.raw_headers is None:
+            published.raw_headers = _raw(published.headers)
         kept = _names(allow.remove).removed_from(scope["headers"])
-        scope["headers"] = [*kept, *_raw(headers)] if headers else kept
+        scope["headers"] = [*kept, *published.raw_headers]
     if allow.query is not None:
         scope["query_string"] = allow.query.encode("latin-1")
     if allow.subprotocol is not None:
-        offer = dict(headers).get("sec-websocket-protocol", "")
+        offer = dict(published.headers).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
 

@@ -153,10 +153,30 @@ It yields a `Fetch` and is sent a `Fetched`, or has `errors.FetchError` thrown i
 
 Pairs = Sequence[tuple[str, str]]
 
-Published = tuple[Pairs, Mapping[str, str], str | None]
-"""What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER."""
 
-NOTHING: Published = ((), MappingProxyType({}), None)
+class Published:
+    """What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER.
+
+    All requests that carry the token there share it. So the doors keep here what they write of it,
+    ``environ`` (WSGI) and ``raw_headers`` (ASGI), and hand out copies.
+    """
+
+    __slots__ = ("environ", "headers", "raw_headers", "user", "variables")
+
+    def __init__(
+        self,
+        headers: Pairs = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        user: str | None = None,
+    ) -> None:
+        self.headers = headers
+        self.variables = variables
+        self.user = user
+        self.environ: Mapping[str, str] | None = None
+        self.raw_headers: Sequence[tuple[bytes, bytes]] | None = None
+
+
+NOTHING = Published()
 
 
 class Allow:
@@ -188,17 +208,17 @@ class Allow:
     @property
     def set(self) -> list[tuple[str, str]]:
         """The headers the app gets."""
-        return list(self.published[0])
+        return list(self.published.headers)
 
     @property
     def variables(self) -> Mapping[str, str]:
         """What is published beside the token."""
-        return self.published[1]
+        return self.published.variables
 
     @property
     def remote_user(self) -> str | None:
         """The name for WSGI's ``REMOTE_USER``."""
-        return self.published[2]
+        return self.published.user
 
     def __repr__(self) -> str:
         return f"<Allow token={self.token!r}>"

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from . import drive, lifetime
@@ -114,13 +115,21 @@ def decide(
     """
     if scope["type"] == "http":
         path, raw_path = _target(scope)
-        fields = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(fields) == 1:
-            field = fields[0].decode("latin-1")
-            allow = guard.recall(scope["method"], path, raw_path, field, is_public)
-            if allow is not None:
-                return allow
+        field = _lone_authorization(scope["headers"])
+        allow = guard.recall(scope["method"], path, raw_path, field, is_public)
+        if allow is not None:
+            return allow
     return guard.judge(ScopeRequest(scope), is_public=is_public, access=access)
+
+
+def _lone_authorization(headers: RawHeaders) -> str | None:
+    found: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                return None
+            found = value
+    return None if found is None else found.decode("latin-1")
 
 
 class ScopeHeaders:
@@ -200,28 +209,31 @@ def _with_subprotocols(headers: RawHeaders, offered: Sequence[str]) -> RawHeader
 class _Names:
     """Header names that the app must not see, in any spelling that frameworks confuse.
 
-    The spellings met are remembered, at most 1,024 of at most 64 bytes: clients invent names.
+    Other names that were met are remembered, at most 1,024 of at most 64 bytes: clients invent
+    names.
     """
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
-        self._met: dict[bytes, bool] = {}
+        self._others: set[bytes] = set()
 
-    def removed_from(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    def removed_from(self, headers: RawHeaders) -> RawHeaders:
         """The headers without these."""
-        met = self._met
-        try:
-            return [header for header in headers if not met[header[0]]]
-        except KeyError:
-            return [header for header in headers if not self._meet(header[0])]
+        if self._others.issuperset(map(_name, headers)):
+            return headers
+        return [header for header in headers if not self._are_meant_by(header[0])]
 
-    def _meet(self, name: bytes) -> bool:
-        found = name.decode("latin-1").lower().replace("_", "-") in self._names
+    def _are_meant_by(self, name: bytes) -> bool:
+        if name.decode("latin-1").lower().replace("_", "-") in self._names:
+            return True
         if len(name) <= 64:
-            if len(self._met) >= 1024:
-                self._met.clear()
-            self._met[name] = found
-        return found
+            if len(self._others) >= 1024:
+                self._others.clear()
+            self._others.add(name)
+        return False
+
+
+_name = itemgetter(0)
 
 
 _names = lru_cache(maxsize=256)(_Names)

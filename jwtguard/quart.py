@@ -15,7 +15,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakSet
 
@@ -169,7 +169,7 @@ class _Door(Extension):
                 decision = self.let_through(ScopeRequest(scope))
             if decision is None:
                 routed = _routed(connection, scope)
-                found = asgi.decide(routed, guard, self.opened(connection))
+                found = asgi.decide(routed, guard, partial(self.is_open, connection))
                 if isinstance(found, (Allow, Deny)):
                     decision = found
                 else:

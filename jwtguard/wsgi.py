@@ -209,8 +209,8 @@ def is_published(environ: "WSGIEnvironment", guard: Guard) -> bool:
     It could not, where it took the credentials out. What was mounted, rewritten or given another
     method in between is another request.
     """
-    by, place = environ.get("jwtguard.guard"), environ.get("jwtguard.target")
-    return by is guard and place == _place(environ)
+    by = environ.get("jwtguard.guard")
+    return by is guard and environ.get("jwtguard.target") == _place(environ)
 
 
 def _place(environ: "WSGIEnvironment") -> tuple[str, str | None, str | None]:

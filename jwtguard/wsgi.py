@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from . import drive
-from .core.model import Allow, Decision, Deny, Pairs, Published, Request
+from .core.model import Allow, Decision, Deny, Pairs, Request
 from .guard import Guard
 from .interface import expect, wrong_door
 from .transport import for_threads
@@ -184,23 +184,18 @@ def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
     else:
         environ["jwtguard.claims"] = token.claims
         environ["AUTH_TYPE"] = "Bearer"
-    for key in _keys(allow.remove):
-        pop(key, None)
-    if published.environ is None:
-        published.environ = _written(published)
-    environ.update(published.environ)
+        user = published.user
+        if user is not None:
+            environ["REMOTE_USER"] = user if user.isascii() else _latin1(user)
+        if published.variables:
+            environ.update(published.variables)
+    if allow.remove:
+        for key in _keys(allow.remove):
+            pop(key, None)
+    for name, value in published.headers:
+        environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:
         _replace_query(environ, allow.query)
-
-
-def _written(published: Published) -> dict[str, str]:
-    """What the environ gets of it."""
-    written = {**published.variables}
-    for name, value in published.headers:
-        written[_key(name)] = _latin1(value)
-    if published.user is not None:
-        written["REMOTE_USER"] = _latin1(published.user)
-    return written
 
 
 def is_published(environ: "WSGIEnvironment", guard: Guard) -> bool:

@@ -157,11 +157,11 @@ Pairs = Sequence[tuple[str, str]]
 class Published:
     """What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER.
 
-    All requests that carry the token there share it. So the doors keep here what they write of it,
-    ``environ`` (WSGI) and ``raw_headers`` (ASGI), and hand out copies.
+    All requests that carry the token there share it. So the ASGI door keeps the headers here as it
+    writes them, ``raw_headers``, and hands out copies.
     """
 
-    __slots__ = ("environ", "headers", "raw_headers", "user", "variables")
+    __slots__ = ("headers", "raw_headers", "user", "variables")
 
     def __init__(
         self,
@@ -172,7 +172,6 @@ class Published:
         self.headers = headers
         self.variables = variables
         self.user = user
-        self.environ: Mapping[str, str] | None = None
         self.raw_headers: Sequence[tuple[bytes, bytes]] | None = None
 
 

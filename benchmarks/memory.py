@@ -41,7 +41,7 @@ def measure(at: Sequence[int], cache_size: int = 4096) -> list[Row]:
         if start is None:
             start = _resident()
         elif number in at:
-            rows.append(Row(number, len(guard.verifier.cache), (_resident() - start) / 2**20))
+            rows.append(Row(number, len(guard.verifier._cache), (_resident() - start) / 2**20))
     return rows
 
 

@@ -18,17 +18,16 @@ MAX_CACHED_TOKEN = 4096  # characters; longer tokens are verified every time
 class TokenCache:
     """At most ``size`` verified tokens; 0 keeps none."""
 
-    __slots__ = ("_half", "_old", "new")
+    __slots__ = ("_half", "_new", "_old")
 
     def __init__(self, size: int) -> None:
         self._half = size // 2
-        self.new: dict[str, Verified] = {}
-        """The newer generation. Who finds nothing here asks `get`."""
+        self._new: dict[str, Verified] = {}
         self._old: dict[str, Verified] = {}
 
     def get(self, token: str) -> Verified | None:
         """What is known about exactly this token."""
-        found = self.new.get(token)
+        found = self._new.get(token)
         if found is None:
             found = self._old.get(token)
             if found is not None:
@@ -39,10 +38,10 @@ class TokenCache:
         """Keep a verified token, unless it is too long to be worth its memory."""
         if len(verified.raw) > MAX_CACHED_TOKEN:
             return
-        if len(self.new) >= self._half:
-            self._old, self.new = self.new, {}
+        if len(self._new) >= self._half:
+            self._old, self._new = self._new, {}
         if self._half:
-            self.new[verified.raw] = verified
+            self._new[verified.raw] = verified
 
     def __len__(self) -> int:
-        return len(self.new.keys() | self._old.keys())
+        return len(self._new.keys() | self._old.keys())

@@ -175,21 +175,17 @@ class Guard(Trust):
         """
         if field is None or field[:7] != "Bearer ":
             return None
-        # As `Policy.recall` and `Verifier.recall`: written out, as is every step of this way.
-        if raw_path is not None and raw_path != path and raw_path.partition("?")[0] != path:
+        route = self.policy.recall(method, path, raw_path)
+        if route is None or not route[0].is_plain:
             return None
-        policy, verifier = self.policy, self.verifier
-        bound = policy.plain.get((method, path))
-        known = verifier.cache.new.get(field[7:])
-        if bound is None or known is None:
+        bound = route[0]
+        if is_public is not None and bound is self.policy.closing and _may_be_open(is_public):
+            return None
+        known = self.verifier.recall(field[7:], bound.candidates)
+        if known is None or (known.refreshing is not None and is_due(known)):
             return None
         rule, published = known.published
-        if (
-            rule is not bound  # not met by this token yet; who met it has an issuer of the rule
-            or not verifier.is_good(known)
-            or (known.refreshing is not None and is_due(known))
-            or (is_public is not None and bound is policy.closing and _may_be_open(is_public))
-        ):
+        if rule is not bound:  # not met by this token yet
             return None
         return Allow(token_for_request(known), bound.rule, self._forward_names, published)
 

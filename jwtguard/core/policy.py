@@ -249,7 +249,6 @@ MAX_KNOWN_TARGET = 256  # characters
 class Policy:
     """Rules in order, closed by one that wants a valid token for everything else.
 
-    ``plain`` holds the plain rules (`BoundRule.is_plain`) among those that targets led to before;
     ``uncovered`` stands for the closing rule where it refuses because of the method; ``metadata``
     is before them all, for the ``documents`` that the guard serves itself.
     """
@@ -260,7 +259,6 @@ class Policy:
         "closing",
         "documents",
         "metadata",
-        "plain",
         "router",
         "rules",
         "uncovered",
@@ -282,7 +280,6 @@ class Policy:
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
         self._known: dict[tuple[str, str], Route] = {}
-        self.plain: dict[tuple[str, str], BoundRule] = {}
         for order, bound in enumerate(rules):
             for pattern in bound.rule.patterns:
                 self.router.add(pattern, Entry(order, bound, pattern))
@@ -321,10 +318,7 @@ class Policy:
         ):
             if len(self._known) >= MAX_KNOWN_TARGETS:
                 self._known.clear()
-                self.plain.clear()
             self._known[sent_as, path] = route
-            if route[0].is_plain:
-                self.plain[sent_as, path] = route[0]
         return route
 
     def choose(self, path: str, method: str) -> tuple[BoundRule, Pattern | None]:

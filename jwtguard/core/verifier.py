@@ -39,10 +39,10 @@ _JWT_DOTS = (2, 4)  # in the compact serializations (RFC 7515 section 7.1, RFC 7
 class Verifier:
     """Verifies tokens for a Guard and remembers the good ones."""
 
-    __slots__ = ("_clock", "cache")
+    __slots__ = ("_cache", "_clock")
 
     def __init__(self, cache_size: int, clock: Clock) -> None:
-        self.cache = TokenCache(cache_size)
+        self._cache = TokenCache(cache_size)
         self._clock = clock
 
     def recall(self, raw: str, candidates: Candidates) -> Verified | None:
@@ -50,27 +50,21 @@ class Verifier:
 
         Time and key are looked at again; None means: verify it.
         """
-        known = self.cache.get(raw)
+        known = self._cache.get(raw)
         if (
             known is None
-            or not self.is_good(known)
+            or not known.valid_from <= self._clock() < known.valid_until
             or known.issued_by not in candidates.issuers
             # What named nobody is asked about where one issuer alone may be meant.
             or (known.key is None and known.issued_by is not candidates.introspecting)
         ):
             return None
-        return known
-
-    def is_good(self, known: Verified) -> bool:
-        """Whether a token that was verified once still is: what may change without it."""
-        if not known.valid_from <= self._clock() < known.valid_until:
-            return False
         keys = known.source.current()
         if keys is not known.keys:
             if known.key not in keys:
-                return False
+                return None
             known.keys = keys
-        return True
+        return known
 
     def verify(
         self, raw: str, candidates: Candidates, *, may_ask: bool = True
@@ -105,7 +99,7 @@ class Verifier:
         verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys, source)
         if issuer.asks_always:
             return self._introspect(raw, candidates, issuer, verified)
-        self.cache.put(verified)
+        self._cache.put(verified)
         return verified
 
     def _ask_then_verify(
@@ -137,7 +131,7 @@ class Verifier:
         assert introspection is not None
         asked_at = self._clock()
         try:
-            was_good = self.cache.get(raw) is not None
+            was_good = self._cache.get(raw) is not None
             answer, is_kept = yield from introspection.ask(raw, was_good=was_good)
             try:
                 now = self._clock()
@@ -155,7 +149,7 @@ class Verifier:
         exp = verified.claims.get("exp", math.inf)
         verified.valid_until = min(verified.valid_until, asked_at + introspection.ttl, exp)
         if is_kept:
-            self.cache.put(verified)
+            self._cache.put(verified)
         return verified
 
 

@@ -445,7 +445,7 @@ def test_bad_answers_take_bounded_memory():
         assert len(made._refused) <= MAX_REFUSED
     assert 0 < len(made._refused) <= 5
     assert not made._asking
-    assert len(guard.verifier.cache) == 0
+    assert len(guard.verifier._cache) == 0
     for _, error in made._refused.values():
         kept = (error.found, error.want, error.hint, error.subject)
         assert sum(len(str(one)) for one in kept) < 1000

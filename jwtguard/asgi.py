@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from . import drive, lifetime
-from .core.errors import JWTGuardError
+from .core.errors import InvalidRequest, JWTGuardError
 from .core.model import Allow, Decision, Deny, Flow, Pairs, Request
 from .core.policy import Access
 from .guard import Guard
@@ -74,7 +74,7 @@ class GuardMiddleware:
             # The ASGI specification asks for an exception where a type is not understood.
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
-        decision = decide(scope, guard)
+        decision = decide(scope, guard, receive=receive)
         if not isinstance(decision, Allow):
             if not isinstance(decision, Deny):
                 decision = await drive.arun(decision, *self.exchanges)
@@ -82,8 +82,8 @@ class GuardMiddleware:
                 if kind == "http":
                     return await respond(decision, send, "http.response")
                 return await refuse_handshake(decision, scope, receive, send)
-        if guard.response_headers:
-            send = _completing(send, guard.response_headers)
+        if guard.response_headers or decision.added:
+            send = _completing(send, guard.response_headers, decision.added)
         if decision.subprotocol is not None:
             send = _choosing(send, decision.subprotocol)
         seen = published(scope, decision, guard)
@@ -108,11 +108,13 @@ def decide(
     guard: Guard,
     is_public: Callable[[], bool] | None = None,
     access: Access | None = None,
+    receive: Receive | None = None,
 ) -> Decision | Flow[Decision]:
     """Allow or Deny the request of *scope*, or the flow that leads there.
 
     *is_public* and *access* as in `Guard.judge`. A token that met the rule before passes, whether
-    it had to be there or not.
+    it had to be there or not. *receive* brings the body where the guard itself is asked for
+    something.
     """
     if scope["type"] == "http":
         path, raw_path = _target(scope)
@@ -120,7 +122,7 @@ def decide(
         allow = guard.recall(scope["method"], path, raw_path, field, is_public)
         if allow is not None:
             return allow
-    return guard.judge(ScopeRequest(scope), is_public=is_public, access=access)
+    return guard.judge(ScopeRequest(scope, receive), is_public=is_public, access=access)
 
 
 def _lone_authorization(headers: RawHeaders) -> str | None:
@@ -150,10 +152,11 @@ class ScopeHeaders:
 class ScopeRequest(Request):
     """A request that reads of its scope only what somebody asks for."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_receive", "_scope")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
         self._scope = scope
+        self._receive = receive
         self.path, self.raw_path = _target(scope)
         headers: RawHeaders = scope["headers"]
         if scope["type"] == "websocket":
@@ -164,6 +167,18 @@ class ScopeRequest(Request):
             self.websocket = False
             self.method = scope["method"]
         self.headers = ScopeHeaders(headers)
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """The body, of all ``http.request`` messages."""
+        body, more = b"", self._receive is not None
+        while more and len(body) <= max_bytes:
+            assert self._receive is not None
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise InvalidRequest(hint="the client went away")
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return body
 
     def __getattr__(self, name: str) -> Any:
         read = _LATER.get(name)
@@ -309,15 +324,16 @@ async def refuse_handshake(deny: Deny, scope: Scope, receive: Receive, send: Sen
         await send({"type": "websocket.close", "code": 1008, "reason": ""})
 
 
-def _completing(send: Send, missing: Pairs) -> Send:
-    """A send that adds the headers the app did not set."""
-    added = _raw(missing)
+def _completing(send: Send, missing: Pairs, added: Pairs) -> Send:
+    """A send that adds the *missing* headers the app did not set, and *added* ones."""
+    defaults, more = _raw(missing), _raw(added)
 
     async def complete(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             headers: list[tuple[bytes, bytes]] = [*message.get("headers", ())]
             given = {name.lower() for name, _ in headers}
-            headers += [header for header in added if header[0] not in given]
+            headers += [header for header in defaults if header[0] not in given]
+            headers += more
             message = {**message, "headers": headers}
         await send(message)
 

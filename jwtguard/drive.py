@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from inspect import isawaitable
+from typing import Any, TypeVar
 
-from .core.errors import ConfigurationError, FetchError
-from .core.model import Fetch, Fetched, Flow
+from .core.errors import AuthError, ConfigurationError, FetchError, JWTGuardError
+from .core.model import Ask, Fetch, Fetched, Flow
 
 log = logging.getLogger("jwtguard")
 
@@ -44,6 +45,10 @@ def as_fetch_error(error: BaseException) -> FetchError:
     return FetchError(f"the transport raised {type(error).__name__}")
 
 
+def _to_throw(error: Exception) -> JWTGuardError:
+    return error if isinstance(error, AuthError) else as_fetch_error(error)
+
+
 def run(flow: Flow[T], fetch: FetchSync = no_transport, start: Start | None = None) -> T:
     """Run *flow*, making each exchange it asks for with *fetch*.
 
@@ -54,12 +59,14 @@ def run(flow: Flow[T], fetch: FetchSync = no_transport, start: Start | None = No
         while True:
             try:
                 if isinstance(wanted, Fetch):
-                    answer = fetch(wanted)
+                    answer: Any = fetch(wanted)
+                elif isinstance(wanted, Ask):
+                    answer = wanted.in_threads(*wanted.arguments)
                 else:
                     answer = None
                     start(wanted.flow) if start else run(wanted.flow, fetch)
             except Exception as error:
-                wanted = flow.throw(as_fetch_error(error))
+                wanted = flow.throw(_to_throw(error))
             else:
                 wanted = flow.send(answer)
     except StopIteration as stop:
@@ -78,12 +85,16 @@ async def arun(
         while True:
             try:
                 if isinstance(wanted, Fetch):
-                    answer = await fetch(wanted)
+                    answer: Any = await fetch(wanted)
+                elif isinstance(wanted, Ask):
+                    answer = wanted.on_loops(*wanted.arguments)
+                    if isawaitable(answer):
+                        answer = await answer
                 else:
                     answer = None
                     start(wanted.flow) if start else await arun(wanted.flow, fetch)
             except Exception as error:
-                wanted = flow.throw(as_fetch_error(error))
+                wanted = flow.throw(_to_throw(error))
             else:
                 wanted = flow.send(answer)
     except StopIteration as stop:

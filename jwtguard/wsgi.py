@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from . import drive
+from .core.errors import InvalidRequest
 from .core.model import Allow, Decision, Deny, Pairs, Request
 from .guard import Guard
 from .interface import expect, wrong_door
@@ -60,8 +61,8 @@ class GuardMiddleware:
                 return [decision.body]
             allow = decision
         publish(environ, allow, guard)
-        if guard.response_headers:
-            start_response = _completing(start_response, guard.response_headers)
+        if guard.response_headers or allow.added:
+            start_response = _completing(start_response, guard.response_headers, allow.added)
         return self.app(environ, start_response)
 
 
@@ -127,6 +128,14 @@ class EnvironRequest(Request):
         self.websocket = "HTTP_UPGRADE" in environ and "websocket" in [
             protocol.strip().lower() for protocol in environ["HTTP_UPGRADE"].split(",")
         ]  # RFC 9110 section 7.8: a list
+
+    def read_body(self, max_bytes: int) -> bytes:
+        """The body, as far as ``CONTENT_LENGTH`` says (PEP 3333)."""
+        length = self._environ.get("CONTENT_LENGTH") or "0"
+        if not length.isascii() or not length.isdigit() or len(length) > 9:
+            raise InvalidRequest(hint="Content-Length is no number")
+        body: bytes = self._environ["wsgi.input"].read(min(int(length), max_bytes + 1))
+        return body
 
     def __getattr__(self, name: str) -> Any:
         key = _LATER.get(name)
@@ -224,14 +233,14 @@ def _status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 
-def _completing(start_response: "StartResponse", missing: Pairs) -> "StartResponse":
-    """A start_response that adds the headers the app did not set."""
+def _completing(start_response: "StartResponse", missing: Pairs, added: Pairs) -> "StartResponse":
+    """A start_response that adds the *missing* headers the app did not set, and *added* ones."""
 
     def complete(
         status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
         given = {name.lower() for name, _ in headers}
-        headers = [*headers, *((n, v) for n, v in missing if n.lower() not in given)]
+        headers = [*headers, *((n, v) for n, v in missing if n.lower() not in given), *added]
         return (
             start_response(status, headers, exc_info)
             if exc_info

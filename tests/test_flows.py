@@ -8,6 +8,7 @@ import pytest
 from jwtguard import Guard, Issuer, Rule, drive, errors
 from jwtguard.core import Allow, Deny, Fetch, Fetched, Request
 from jwtguard.core.keys import KeySet, parse_jwk_set
+from jwtguard.core.model import Ask as Question
 from jwtguard.testing import FakeIssuer
 
 from .contract import NO_CREDENTIALS, UNAVAILABLE, bearer
@@ -325,3 +326,53 @@ def test_verify_says_that_it_could_not_check():
         make_guard().verify(ALICE[7:])
     with pytest.raises(errors.KeysUnavailable):
         asyncio.run(make_guard().averify(ALICE[7:]))
+
+
+# --- questions that are no HTTP exchange ---------------------------------------------------------
+
+
+def in_both(flow):
+    """What comes of a flow in threads and on an event loop."""
+    return drive.run(flow()), asyncio.run(drive.arun(flow()))
+
+
+def test_a_question_is_answered_without_and_with_an_event_loop():
+    async def on_a_loop(word):
+        return f"on a loop: {word}"
+
+    def flow():
+        return (yield Question("in threads: {}".format, on_a_loop, ("who",)))
+
+    assert in_both(flow) == ("in threads: who", "on a loop: who")
+
+
+def test_an_answer_on_a_loop_may_be_there_already():
+    def flow():
+        return (yield Question(lambda: 1, lambda: 2))
+
+    assert in_both(flow) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [
+        (errors.InvalidRequest(hint="too long"), errors.InvalidRequest),
+        (OSError("a secret"), errors.FetchError),
+    ],
+)
+def test_what_a_question_raises_is_thrown_in_without_what_it_might_quote(raised, seen):
+    def ask():
+        raise raised
+
+    def flow():
+        try:
+            yield Question(ask, ask)
+        except errors.JWTGuardError as error:
+            return type(error), "a secret" in str(error)
+
+    assert in_both(flow) == ((seen, False), (seen, False))
+
+
+def test_a_request_that_a_door_hands_over_without_a_body_has_none():
+    with pytest.raises(errors.InvalidRequest):
+        Request("POST", "/").read_body(10)

@@ -1,11 +1,11 @@
 """The values that travel: a request in, a decision out, and what a flow asks for between them."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .errors import AuthError
+from .errors import AuthError, InvalidRequest
 from .token import VerifiedToken
 
 if TYPE_CHECKING:
@@ -94,6 +94,13 @@ class Request:
         self.websocket = websocket
         self.mount = mount
 
+    def read_body(self, max_bytes: int) -> "bytes | Awaitable[bytes]":
+        """The body, for requests that the guard answers itself; doors know where it is.
+
+        Of a longer one than *max_bytes* at least one byte more. Raises errors.InvalidRequest.
+        """
+        raise InvalidRequest(hint="this door hands over no body")
+
     def header(self, name: str) -> str | None:
         """The one value of *name*; None where there is none or more than one."""
         values = self.headers.get_all(name)
@@ -143,11 +150,24 @@ class Background:
     flow: "Flow[None]"
 
 
-Flow = Generator[Fetch | Background, Any, T]
-"""A computation that may ask for HTTP exchanges; `jwtguard.drive` runs it.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question that is no HTTP exchange: to a shared store, or for a request's own body.
 
-It yields a `Fetch` and is sent a `Fetched`, or has `errors.FetchError` thrown in; or it yields a
-`Background` and is sent None.
+    ``in_threads`` answers without an event loop, ``on_loops`` on one, where it may return an
+    awaitable. Whatever they raise is thrown in, as `errors.FetchError` if it is no `AuthError`.
+    """
+
+    in_threads: Callable[..., Any]
+    on_loops: Callable[..., Any]
+    arguments: tuple[Any, ...] = field(default=(), repr=False)
+
+
+Flow = Generator[Fetch | Background | Ask, Any, T]
+"""A computation that may ask for something; `jwtguard.drive` runs it.
+
+It yields a `Fetch` and is sent a `Fetched`, or has `errors.FetchError` thrown in; a `Background`
+and is sent None; or an `Ask` and is sent the answer.
 """
 
 
@@ -185,12 +205,14 @@ class Allow:
     with dashes) that the app must not see in any spelling, ``set`` the headers it gets instead,
     ``variables`` what to publish beside the token, ``query`` the query to hand on (None: as it
     is), ``remote_user`` the name for WSGI's ``REMOTE_USER``, ``subprotocol`` the WebSocket
-    subprotocol to choose where the app chooses none.
+    subprotocol to choose where the app chooses none, ``added`` headers for
+    the app's response, beside whatever it sets itself.
     """
 
     status = 200
     query: str | None = None
     subprotocol: str | None = None
+    added: Pairs = ()
 
     def __init__(
         self,

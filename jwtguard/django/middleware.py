@@ -70,7 +70,7 @@ class GuardMiddleware:
         if isinstance(decision, Deny):
             return response_to(decision)
         self._admit(request, decision)
-        return complete(self.get_response(request), self._guard.response_headers)
+        return complete(self.get_response(request), self._guard.response_headers, decision.added)
 
     async def _on_loop_call(self, request: HttpRequest) -> HttpResponseBase:
         decision = self._decide(request)
@@ -79,7 +79,9 @@ class GuardMiddleware:
         if isinstance(decision, Deny):
             return response_to(decision)
         self._admit(request, decision)
-        return complete(await self.get_response(request), self._guard.response_headers)
+        return complete(
+            await self.get_response(request), self._guard.response_headers, decision.added
+        )
 
     def _decide(self, request: HttpRequest) -> Decision | Flow[Decision]:
         guard = current_guard()

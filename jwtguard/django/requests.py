@@ -27,7 +27,7 @@ def asked(request: Any) -> Request:
     if scope is None:
         seen = wsgi.EnvironRequest(meta)
     else:
-        seen = asgi.ScopeRequest(scope)
+        seen = asgi.ScopeRequest(scope, _receive(request))
         # Django's AsyncClient makes a scope with text where ASGI wants bytes.
         seen.query = meta["QUERY_STRING"].encode().decode("latin-1")
     # META holds text where PEP 3333 wants bytes as latin-1.
@@ -36,6 +36,15 @@ def asked(request: Any) -> Request:
     if request.method != seen.method.upper():  # a middleware above chose another one
         seen.method = request.method
     return seen
+
+
+def _receive(request: Any) -> asgi.Receive:
+    """The body, which Django has received before anybody sees the request."""
+
+    async def receive() -> asgi.Message:
+        return {"type": "http.request", "body": request.body}
+
+    return receive
 
 
 def _scope_of(request: Any) -> dict[str, Any] | None:
@@ -87,17 +96,25 @@ def response_to(deny: Deny) -> HttpResponse:
     """Exactly what *deny* says, as Django's response."""
     response = HttpResponse(deny.body, status=deny.status)
     del response["Content-Type"]
-    for name, value in deny.headers:
-        response[name] = value
+    _add(response, deny.headers)
     return response
 
 
-def complete(response: HttpResponseBase, missing: Pairs) -> HttpResponseBase:
-    """*response* with the headers that the view did not set."""
+def complete(response: HttpResponseBase, missing: Pairs, added: Pairs) -> HttpResponseBase:
+    """*response* with the *missing* headers that the view did not set, and *added* ones."""
     for name, value in missing:
         if name not in response:
             response[name] = value
+    _add(response, added)
     return response
+
+
+def _add(response: HttpResponseBase, headers: Pairs) -> None:
+    for name, value in headers:
+        if name == "Set-Cookie":  # Django keeps these apart, so that there may be several
+            response.cookies.load(value)
+        else:
+            response[name] = value
 
 
 # --- where a view asks for itself, with the middleware in front or without ----------------------

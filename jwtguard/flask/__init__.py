@@ -145,7 +145,7 @@ class _Door(Extension):
             if decision is None:
                 is_public = partial(self.is_open, request)
                 decision = wsgi.decide(environ, guard, self._exchanges, is_public)
-        setattr(request, JUDGED, True)
+        setattr(request, JUDGED, getattr(decision, "added", ()))
         if isinstance(decision, Deny):
             return _response(decision)
         if decision is not None:
@@ -160,7 +160,7 @@ class _Door(Extension):
             self.check_entered()
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
             response = self.judge() or response
-        self.add_headers(response)
+        self.add_headers(response, getattr(_request(), JUDGED))
         return response
 
 

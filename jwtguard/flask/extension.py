@@ -14,7 +14,7 @@ from werkzeug.routing import RequestRedirect
 from jwtguard.config import VARIABLE, Target, from_environment, load
 from jwtguard.core.browser import is_preflight
 from jwtguard.core.errors import ConfigurationError
-from jwtguard.core.model import Allow, Request
+from jwtguard.core.model import Allow, Pairs, Request
 from jwtguard.guard import Guard
 from jwtguard.requires import View, mark, refuse_open_routes, said_by
 
@@ -134,10 +134,12 @@ class Extension:
             except HTTPException as redirect:  # to the same place, without what was removed
                 request.routing_exception = redirect
 
-    def add_headers(self, response: "Response") -> None:
-        """The guard's response headers, where the app did not set them."""
+    def add_headers(self, response: "Response", added: Pairs) -> None:
+        """The guard's response headers, where the app did not set them, and *added* ones."""
         for name, value in self.guard.response_headers:
             response.headers.setdefault(name, value)
+        for name, value in added:
+            response.headers.add(name, value)
 
 
 @lru_cache(maxsize=64)

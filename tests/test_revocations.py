@@ -302,6 +302,25 @@ def test_a_thread_ends_with_what_it_follows():
     until(lambda: not thread.is_alive())
 
 
+def test_while_it_is_read_for_the_first_time_nobody_can_say(monkeypatch):
+    monkeypatch.setattr("jwtguard.revocations.following.FIRST", 0.01)
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Scripted):
+        def step(self):
+            begun.set()
+            go_on.wait(SOON)
+            return super().step()
+
+    revocations = Slow(when_stale="allow")
+    with pytest.raises(errors.Unavailable, match="what is in a script is being read"):
+        revocations.look(time.time())
+    go_on.set()
+    until(lambda: revocations.age < 1)
+    revocations.look(time.time())
+    assert revocations.look_again == math.inf
+
+
 def test_a_forked_child_begins_anew():
     revocations = Scripted()
     revocations.warm()

@@ -14,6 +14,7 @@ from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
+from .login import Login
 from .revocations import Revocations
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "Introspection",
     "Issuer",
     "JWKSet",
+    "Login",
     "PublicKey",
     "RemoteKeys",
     "Requirement",

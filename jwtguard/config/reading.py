@@ -12,6 +12,7 @@ from jwtguard.guard import Guard
 
 from .files import key_file_warnings
 from .issuers import Issuers
+from .login import read_login
 from .schema import REMOTE_KEYS, RULE, TOP
 from .sharing import revocations, store
 from .values import Place, listed
@@ -32,7 +33,12 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
-        words = self.words(TOP, "", mapping)
+        login = mapping.get("login")
+        is_table = isinstance(login, Mapping) and login.keys() != {"env"}
+        plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}
+        words = self.words(TOP, "", plain)
+        if isinstance(login, Mapping) and is_table:
+            words["login"] = read_login(self, login, self.base)
         words["revocations"] = revocations(self, mapping, self.base)
         words["store"] = store(self, mapping, self.base)
         guard: Guard | None

@@ -35,8 +35,9 @@ class Trust:
         self._setup = setup
         self._clock = clock
         self.policy = setup.policy
+        self.site = setup.site
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
-        self.revocations = setup.given.revocations
+        self.revocations = setup.revocations
         self.store = setup.given.store
         shared = None if self.store is None else SharedAnswers(self.store)
         self.verifier = Verifier(cache_size, clock, self.revocations, shared)
@@ -50,6 +51,7 @@ class Trust:
             return self.policy.closing.candidates
         names = [issuers] if isinstance(issuers, str) else list(issuers)
         known = [issuer.name for issuer in self.issuers]
+        known += [] if self.site is None else [self.site.issuer.name]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ConfigurationError([("issuers", f"{unknown[0]!r} is none of {known}")])
@@ -92,7 +94,7 @@ class Trust:
         function or source of the user's breaks, it is good until its own end.
         """
         known = token._verified
-        candidates = self._setup.candidates([known.issued_by.name])
+        candidates = self._setup.only(known.issued_by)
         try:
             until = (yield from self._known(known.raw, candidates)).valid_until
         except InvalidToken:
@@ -128,6 +130,8 @@ class Trust:
             flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
             if issuer.introspection is not None:
                 flows.append(issuer.introspection.warm())
+        if self.site is not None:
+            flows.append(self.site.warm())
         if self.revocations is not None:
             flows.append(_begin(self.revocations))
         return [_without_defects(flow) for flow in flows]
@@ -144,7 +148,7 @@ class Trust:
                     said.append(f"{switch} is set for issuer {issuer.name}")
             if issuer.introspection is not None and issuer.introspection.insecure:
                 said.append(f"insecure_http is set for the introspection of {issuer.name}")
-        return said
+        return said if self.site is None else [*said, *self.site.switches]
 
 
 def _warm(source: RefreshingKeySource) -> Flow[None]:

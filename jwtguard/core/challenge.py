@@ -63,6 +63,8 @@ def refusal(
         headers.append(("WWW-Authenticate", bearer))
     if isinstance(error, Unavailable | TooManyRequests):
         headers.append(("Retry-After", str(error.retry_after)))
+    if isinstance(error, TooManyRequests):
+        headers += error.headers
     content_type, body = _body(error, request, ref, error_body)
     return _deny(error, error.status, [*headers, *extra], request, ref, content_type, body)
 
@@ -90,7 +92,10 @@ def cors_headers(origin: str) -> Pairs:
     return (
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Allow-Credentials", "true"),
-        ("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After"),
+        (
+            "Access-Control-Expose-Headers",
+            "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy",
+        ),
     )
 
 

@@ -261,7 +261,7 @@ class InsufficientScope(AuthError):
 
 
 class TooManyRequests(AuthError):
-    """429; ``retry_after`` in whole seconds."""
+    """429; ``retry_after`` in whole seconds, ``headers`` are told besides."""
 
     status = 429
     error = "too_many_requests"
@@ -269,6 +269,7 @@ class TooManyRequests(AuthError):
     description = "Too many requests."
     reason = "too_many_requests"
     challenge = "none"
+    headers: Sequence[tuple[str, str]] = ()
 
     def __init__(self, retry_after: int, reason: str | None = None) -> None:
         self.retry_after = retry_after

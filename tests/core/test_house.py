@@ -33,6 +33,7 @@ ALLOWED = {
     "hmac",
     "html",
     "inspect",
+    "ipaddress",
     "json",
     "jwt",
     "logging",
@@ -54,7 +55,7 @@ FORBIDDEN_CALLS = {"open", "exec", "eval", "compile", "__import__", "input", "pr
 # Lowest first. A module may import from its own layer and from those below it.
 LAYERS = [
     {"errors", "grammar", "wording"},
-    {"claims"},
+    {"claims", "addresses", "rates"},
     {"token"},
     {"model"},
     {"jose", "algorithms", "disguise"},
@@ -66,7 +67,7 @@ LAYERS = [
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"candidates"},
     {"verifier", "policy"},
-    {"metadata"},
+    {"metadata", "counting"},
     {"consistency"},
     {"setup"},
     {"trust"},

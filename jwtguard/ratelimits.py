@@ -75,8 +75,12 @@ class RedisRateStore:
         self._options["retry"] = Retry(NoBackoff(), 1)
         try:
             return RedisStorage(self._url, **self._options)
-        except ValueError as error:  # it says what a URL looks like, and not what this one is
-            raise ConfigurationError([("redis", f"is no address of Redis: {error}")]) from None
+        except ValueError:  # its text may quote what stands where a password should
+            what = (
+                "is no address such as 'redis://127.0.0.1:6379/0', 'rediss://…' or 'unix:///…' "
+                "(what is special in a password is %-escaped)"
+            )
+            raise ConfigurationError([("redis", what)]) from None
 
     def __repr__(self) -> str:
         return "<RedisRateStore>"  # a password may be in its address

@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
+from jwtguard.ratelimits import MemoryRateStore, RateStore, RedisRateStore
 
 from .files import key_file_warnings
 from .issuers import Issuers
-from .schema import REMOTE_KEYS, RULE, TOP
+from .schema import IN_REDIS, RATE_STORE, REMOTE_KEYS, RULE, TOP
 from .values import Place, listed
 
 
@@ -32,6 +33,8 @@ class Reading(Issuers):
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
         words = self.words(TOP, "", mapping)
+        if "rate_store" in words:
+            words["rate_store"] = self._rate_store(words["rate_store"])
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -45,6 +48,29 @@ class Reading(Issuers):
         guard.warnings = tuple(self.in_file_words(warning) for warning in warnings)
         _readings[guard] = self
         return guard
+
+    def _rate_store(self, table: object) -> RateStore | None:
+        """What ``[rate_store]`` says: Redis where it names one, else this process's memory."""
+        if not isinstance(table, Mapping):
+            self.say("rate_store", f"is a table, {RATE_STORE}; found {type(table).__name__}")
+            return None
+        before = len(self.problems)
+        words = self.words(RATE_STORE, "rate_store", table)
+        for word in words:
+            if "redis" in table and word == "max_keys":
+                self.say(f"rate_store.{word}", "is for counts in memory; Redis has its maxmemory")
+            elif "redis" not in table and word in IN_REDIS:
+                self.say(f"rate_store.{word}", "is about Redis, and its address is missing: redis")
+        if len(self.problems) > before:
+            return None
+        if "redis" not in words:
+            return MemoryRateStore(**words)
+        try:
+            return RedisRateStore(words.pop("redis"), **words)
+        except ConfigurationError as error:
+            for word, what in error.problems:
+                self.say(f"rate_store.{word}" if word else "rate_store", what)
+            return None
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)

@@ -16,6 +16,7 @@ from jwtguard.core.requirement import Requirement
 from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.guard import Guard
 from jwtguard.presets import PROVIDERS
+from jwtguard.ratelimits import MemoryRateStore, RedisRateStore
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
 FETCHED = ("jwks_uri", "discovery")
@@ -34,16 +35,20 @@ GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body")
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
+IN_REDIS = parameters_of(RedisRateStore, "url")
+RATE_STORE_KEYS = ("redis", *IN_REDIS, *parameters_of(MemoryRateStore))
 RULE_KEYS = (*parameters_of(Rule), *parameters_of(Requirement, "check"))
 
 TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
+RATE_STORE = "[rate_store]"
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
+    RATE_STORE: RATE_STORE_KEYS,
     RULE: RULE_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +56,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
+    RATE_STORE: RATE_STORE_KEYS,
     RULE: RULE_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
@@ -84,6 +90,7 @@ _LISTS = frozenset(
     {
         *("audience", "algorithms", "required_claims", "roles", "tenants"),
         *("path", "methods", "issuers", "scopes", "any_scope", "any_role", "origins"),
+        "trusted_proxies",
     }
 )
 _SWITCHES = frozenset(

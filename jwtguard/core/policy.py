@@ -85,6 +85,7 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
+        self.rate = rate
         self.limits, problems = as_limits(rate)
         self.problems += problems
         words: dict[str, Any] = {**requirement}

@@ -83,7 +83,7 @@ class Counting:
         Raises TooManyRequests, Unavailable, and whatever *verify* raises.
         """
         client = self._client(request)
-        keys = [(limit, key_for("failed", limit, (client,))) for limit in self.failed]
+        keys = [(limit, key_for(limit, (client,))) for limit in self.failed]
         for limit, key in keys:
             used = yield from self._look(limit, key)
             if used is not None and not remaining(limit, used):
@@ -100,7 +100,7 @@ class Counting:
     def _count(
         self, bound: BoundRule, limit: Limit, who: Sequence[str], standing: Standing
     ) -> Flow[None]:
-        answer = yield from self._hit(limit, key_for(bound.counted_as, limit, who))
+        answer = yield from self._hit(limit, key_for(limit, who))
         if answer is None:
             return
         allowed, used = answer
@@ -192,8 +192,8 @@ def _exceeded(
 
 def _headers(limits: Sequence[Limit], standing: Standing) -> Pairs:
     """What clients are told (draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4)."""
-    policy = ", ".join(f'"{limit.name}";q={limit.quota};w={limit.window}' for limit in limits)
-    now = ", ".join(_service_limit(limit, used) for limit, used in standing)
+    policy = ", ".join([limit.policy for limit in limits])
+    now = ", ".join([_service_limit(limit, used) for limit, used in standing])
     return (("RateLimit-Policy", policy), ("RateLimit", now)) if now else ()
 
 

@@ -86,7 +86,9 @@ class Rule:
         self.https = https
         self.opaque_tail = opaque_tail
         self.rate = rate
-        self.limits, problems = as_limits(rate)
+        # Not by its number: rules come and go between processes that count together.
+        place = " ".join((self.text, *sorted(self.methods or ())))
+        self.limits, problems = as_limits(rate, place=place)
         self.problems += problems
         words: dict[str, Any] = {**requirement}
         for word in words.keys() - REQUIREMENT_WORDS:
@@ -172,7 +174,6 @@ class BoundRule:
         "ambient",
         "bearer_only",
         "candidates",
-        "counted_as",
         "explicit",
         "forward",
         "https",
@@ -216,8 +217,6 @@ class BoundRule:
         self.login = None if rule.status == 401 else login
         self.https = https
         self.limits = rule.limits
-        # Not its number: rules come and go between processes that count together.
-        self.counted_as = " ".join((rule.text, *sorted(rule.methods or ())))
         # Whether all that counts is a token in Authorization, so that it can be recalled.
         self.is_plain = (
             rule.access != "public"

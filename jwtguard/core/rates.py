@@ -9,7 +9,7 @@ arithmetic is done in `limits`' Redis storage, whose scripts are used where proc
 import hashlib
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .errors import Problem
@@ -31,10 +31,11 @@ Rate = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most ``quota`` requests in ``window`` seconds, ``by`` address or claim.
+    """At most ``quota`` requests in ``window`` seconds.
 
     ``claim`` is the claim's name or JSON Pointer, None where it is by address; ``name`` tells it
-    apart from the others of its rule.
+    apart from the others of its rule, ``place`` is the rule. ``begin`` is what its keys are made
+    from besides who is counted, ``policy`` how clients are told of it.
     """
 
     text: str
@@ -42,9 +43,23 @@ class Limit:
     window: int
     claim: str | None
     name: str = ADDRESS
+    place: str = ""
+    begin: str = field(init=False, repr=False, compare=False)
+    policy: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = (self.place, str(self.quota), str(self.window), self.claim or "")
+        object.__setattr__(self, "begin", "".join(map(_apart, parts)))
+        policy = f'"{self.name}";q={self.quota};w={self.window}'
+        object.__setattr__(self, "policy", policy)
 
     def __str__(self) -> str:
         return f"{self.text} by {ADDRESS if self.claim is None else self.claim}"
+
+
+def _apart(part: str) -> str:
+    """Text that cannot be taken for another text with something behind it."""
+    return f"{len(part)}:{part}"
 
 
 class Used(NamedTuple):
@@ -147,21 +162,25 @@ class MemoryRateStore:
         return len(self._new.keys() | self._old.keys())
 
 
-def key_for(place: str, limit: Limit, who: Sequence[str]) -> str:
+def key_for(limit: Limit, who: Sequence[str]) -> str:
     """Under which key *who* is counted: a fingerprint (SHA-256, 128 bits of it).
 
-    *place* is the rule. A store that others can read learns no subject and no address as it is.
+    A store that others can read learns no subject and no address as it is.
     """
-    parts = (place, str(limit), str(limit.quota), str(limit.window), *who)
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    text = limit.begin + "".join(map(_apart, who))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 # --- what is written -----------------------------------------------------------------------------
 
 
-def as_limits(given: object, where: str = "rate") -> tuple[list[Limit], list[Problem]]:
+def as_limits(
+    given: object, where: str = "rate", place: str = ""
+) -> tuple[list[Limit], list[Problem]]:
     """The limits that a rate says, the shortest window first, and what is wrong with it.
+
+    *where* it is written, and the *place* that keys are told apart by: they count together in all
+    processes whose limits have one place.
 
     The order matters because the first that is exceeded ends it: who hammers at a limit of
     seconds does not use up that of the day.
@@ -169,24 +188,24 @@ def as_limits(given: object, where: str = "rate") -> tuple[list[Limit], list[Pro
     if given is None:
         return [], []
     if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
-        places = [(where, given)]
+        written = [(where, given)]
     else:
-        places = [(f"{where}[{index}]", one) for index, one in enumerate(given)]
+        written = [(f"{where}[{index}]", one) for index, one in enumerate(given)]
     limits: list[Limit] = []
     problems: list[Problem] = []
-    if not places:
+    if not written:
         problems.append((where, "is empty; leave it out for no limit"))
-    for place, one in places:
+    for at, one in written:
         if isinstance(one, Mapping):
-            found = _read_table(place, one, problems)
+            found = _read_table(at, one, problems)
         else:
-            found = _read_text(place, one, problems)
+            found = _read_text(at, one, problems)
         if found is None:
             continue
         if any((found.claim, found.window) == (other.claim, other.window) for other in limits):
             what = f"there are two limits of {found.window} s for the same; keep the lower one"
-            problems.append((place, what))
-        limits.append(found)
+            problems.append((at, what))
+        limits.append(replace(found, place=place))
     return _named(sorted(limits, key=lambda limit: limit.window)), problems
 
 

@@ -91,7 +91,7 @@ class Setup:
         self.response_headers = self._read_response_headers()
         self.proxies = Proxies(given.trusted_proxies)
         self.problems += self.proxies.problems
-        self.failed_limits, problems = as_limits(given.failed_rate, "failed_rate")
+        self.failed_limits, problems = as_limits(given.failed_rate, "failed_rate", "failed")
         self.problems += problems
         self.rate_store = self._read_rate_store()
         self._check_plain_parameters()

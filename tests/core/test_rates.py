@@ -127,29 +127,30 @@ def test_a_burst_keeps_the_rate_in_the_long_run_or_is_a_problem(amount, seconds,
 
 # --- keys ---------------------------------------------------------------------------------------
 
-LIMIT = Limit("20/2 seconds", 20, 2, None)
+LIMIT = Limit("", 20, 2, None, place="/api/**")
 
 
 def test_a_key_tells_nothing_of_who_it_is():
-    key = key_for("/api/**", LIMIT, ("203.0.113.7",))
+    key = key_for(LIMIT, ("203.0.113.7",))
 
     assert len(key) == 32
     assert set(key) <= set("0123456789abcdef")
 
 
 def test_keys_differ_by_rule_limit_and_who_and_by_nothing_else():
-    other = Limit("20/2 seconds", 20, 2, "sub")
     asked = [
-        ("/api/**", LIMIT, ("a",)),
-        ("/api", LIMIT, ("a",)),
-        ("/api/**", other, ("a",)),
-        ("/api/**", LIMIT, ("b",)),
-        ("/api/**", LIMIT, ("a", "")),
-        ("/api/**", LIMIT, ("", "a")),
-        ("/api/**", LIMIT, ("\ud800",)),
+        (LIMIT, ("a",)),
+        (Limit("", 20, 2, None, place="/api"), ("a",)),
+        (Limit("", 20, 2, "sub", place="/api/**"), ("a",)),
+        (Limit("", 2, 20, None, place="/api/**"), ("a",)),
+        (LIMIT, ("b",)),
+        (LIMIT, ("a", "")),
+        (LIMIT, ("", "a")),
+        (LIMIT, ("\ud800",)),
     ]
     assert len({key_for(*one) for one in asked}) == len(asked)
-    assert key_for(*asked[0]) == key_for(*asked[0])
+    same = Limit("10/second burst 20", 20, 2, None, "another", "/api/**")
+    assert key_for(LIMIT, ("a",)) == key_for(same, ("a",))
 
 
 # --- counting -----------------------------------------------------------------------------------

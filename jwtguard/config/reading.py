@@ -9,12 +9,15 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
-from jwtguard.ratelimits import MemoryRateStore, RateStore, RedisRateStore
+from jwtguard.login import Login
 
 from .files import key_file_warnings
 from .issuers import Issuers
-from .schema import IN_REDIS, RATE_STORE, REMOTE_KEYS, RULE, TOP
+from .ratestore import read_rate_store
+from .schema import LOGIN, REMOTE_KEYS, RULE, SECRETS, TOP
 from .values import Place, listed
+
+HIDDEN = (*SECRETS, "secret")
 
 
 class Reading(Issuers):
@@ -32,9 +35,14 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
-        words = self.words(TOP, "", mapping)
+        login = mapping.get("login")
+        is_table = isinstance(login, Mapping) and login.keys() != {"env"}
+        plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}
+        words = self.words(TOP, "", plain)
+        if isinstance(login, Mapping) and is_table:
+            words["login"] = self._login(login)
         if "rate_store" in words:
-            words["rate_store"] = self._rate_store(words["rate_store"])
+            words["rate_store"] = read_rate_store(self, words["rate_store"])
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -49,28 +57,25 @@ class Reading(Issuers):
         _readings[guard] = self
         return guard
 
-    def _rate_store(self, table: object) -> RateStore | None:
-        """What ``[rate_store]`` says: Redis where it names one, else this process's memory."""
-        if not isinstance(table, Mapping):
-            self.say("rate_store", f"is a table, {RATE_STORE}; found {type(table).__name__}")
-            return None
-        before = len(self.problems)
-        words = self.words(RATE_STORE, "rate_store", table)
-        for word in words:
-            if "redis" in table and word == "max_keys":
-                self.say(f"rate_store.{word}", "is for counts in memory; Redis has its maxmemory")
-            elif "redis" not in table and word in IN_REDIS:
-                self.say(f"rate_store.{word}", "is about Redis, and its address is missing: redis")
-        if len(self.problems) > before:
-            return None
-        if "redis" not in words:
-            return MemoryRateStore(**words)
-        try:
-            return RedisRateStore(words.pop("redis"), **words)
-        except ConfigurationError as error:
-            for word, what in error.problems:
-                self.say(f"rate_store.{word}" if word else "rate_store", what)
-            return None
+    def _login(self, table: Mapping[str, Any]) -> Login:
+        """What ``[login]`` says."""
+        words = self.words(LOGIN, "login", {k: v for k, v in table.items() if k not in HIDDEN})
+        for word, what in (
+            ("issuer", "the name of an [[issuer]], or the provider's address"),
+            ("client_id", "the name of this service at the provider"),
+        ):
+            if word not in table:
+                self.say(f"login.{word}", f"is missing: {what}")
+        for word in SECRETS:
+            if word in table:
+                words[word] = self.secret_text(f"login.{word}", table[word], self.base)
+        if "secret" in table:
+            words["secret"] = [
+                text
+                for at, given in listed("login.secret", table["secret"], always_index=False)
+                if (text := self.secret_text(at, given, self.base)) is not None
+            ]
+        return Login(**{"issuer": "", "client_id": "", **words})
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)

@@ -70,8 +70,6 @@ def refusal(
         headers.append(("WWW-Authenticate", bearer))
     if isinstance(error, Unavailable | TooManyRequests):
         headers.append(("Retry-After", str(error.retry_after)))
-    if isinstance(error, TooManyRequests):
-        headers += error.headers
     content_type, body = _body(error, request, ref, error_body)
     return _deny(error, error.status, [*headers, *extra], request, ref, content_type, body)
 

@@ -290,7 +290,7 @@ class InsufficientScope(AuthError):
 
 
 class TooManyRequests(AuthError):
-    """429; ``retry_after`` in whole seconds, ``headers`` are told besides."""
+    """429; ``retry_after`` in whole seconds."""
 
     status = 429
     error = "too_many_requests"
@@ -298,7 +298,6 @@ class TooManyRequests(AuthError):
     description = "Too many requests."
     reason = "too_many_requests"
     challenge = "none"
-    headers: Sequence[tuple[str, str]] = ()
 
     def __init__(self, retry_after: int, reason: str | None = None) -> None:
         self.retry_after = retry_after

@@ -73,6 +73,8 @@ WORDS = [
     ("guard", "require_https", "refuse", "refuse"),
     ("guard", "cache_size", 10, 10),
     ("guard", "protected_resource", False, False),
+    ("guard", "trusted_proxies", ["10.0.0.0/8"], ["10.0.0.0/8"]),
+    ("guard", "failed_rate", "20/minute", "20/minute"),
     ("issuer", "issuer", "https://login.example.com/", "https://login.example.com/"),
     ("issuer", "name", "people", "people"),
     ("issuer", "audience", "https://api.example.com", {"https://api.example.com"}),
@@ -96,6 +98,7 @@ WORDS = [
     ("rule", "forward", {"X-User": "sub"}, {"X-User": "sub"}),
     ("rule", "https", "refuse", "refuse"),
     ("rule", "opaque_tail", True, True),
+    ("rule", "rate", {"limit": "1/day", "by": "claim:sub"}, {"limit": "1/day", "by": "claim:sub"}),
     ("requirement", "scopes", "a b", ("a", "b")),
     ("requirement", "any_scope", ["a"], ("a",)),
     ("requirement", "roles", "admin", ("admin",)),
@@ -128,7 +131,7 @@ def test_tenants_are_a_word_of_the_file():
 
 
 def test_the_table_of_words_is_complete():
-    tried = {"guard": set(), "issuer": {"tenants"}, "rule": set(), "requirement": set()}
+    tried = {"guard": {"rate_store"}, "issuer": {"tenants"}, "rule": set(), "requirement": set()}
     for section, key, _, _ in WORDS:
         tried[section].add(key)
 

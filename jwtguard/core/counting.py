@@ -8,6 +8,7 @@ signature check; a token that was verified before is not asked about.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import ceil
 from typing import Any, TypeVar
 
 from .addresses import Proxies, client_key
@@ -199,5 +200,5 @@ def _headers(limits: Sequence[Limit], standing: Standing) -> Pairs:
 
 def _service_limit(limit: Limit, used: Used) -> str:
     left = remaining(limit, used)
-    seconds = int(used.left) + 1 if left else wait(limit, used)
+    seconds = max(1, ceil(used.left)) if left else wait(limit, used)
     return f'"{limit.name}";r={left};t={seconds}'

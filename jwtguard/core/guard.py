@@ -57,6 +57,7 @@ from .rates import Rate, RateStore
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
+from .store import Store
 from .token import Verified, VerifiedToken, token_for_request
 from .trust import Trust, is_due, refreshed, unexpected
 
@@ -89,6 +90,7 @@ class Guard(Trust):
     - ``failed_rate``: how many failed authentications an address has, as a rule's ``rate``.
     - ``rate_store``: where requests are counted; in this process where not given.
     - ``revocations``: what ended before its time (`Revocations`).
+    - ``store``: what processes share, such as answers of introspection (`jwtguard.stores`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -117,6 +119,7 @@ class Guard(Trust):
         failed_rate: Rate | None = None,
         rate_store: RateStore | None = None,
         revocations: Revocations | None = None,
+        store: Store | None = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -141,6 +144,7 @@ class Guard(Trust):
                 failed_rate=failed_rate,
                 rate_store=rate_store,
                 revocations=revocations,
+                store=store,
                 cache_size=cache_size,
                 clock=clock,
             )

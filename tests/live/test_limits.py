@@ -30,16 +30,12 @@ def server(tmp_path):
 
 @pytest.fixture
 def make_store(server):
-    made = []
-
     def make(**words):
         store = RedisRateStore(server.url, **words)
-        made.append(store)
+        assert store.problems == ()
         return store
 
-    yield make
-    for store in made:
-        store.close()
+    return make
 
 
 def make_guard(store, rate="5/hour", **words):
@@ -58,30 +54,26 @@ def statuses(guard, times, *given, **words):
     return [ask(guard, *given, **words).status for _ in range(times)]
 
 
-def in_a_loop(store, guard, times):
+def on_a_loop(guard, times):
     """What as many requests at once get on an event loop."""
 
     async def main():
-        try:
-            decisions = await asyncio.gather(*(guard.adecide(request()) for _ in range(times)))
-        finally:
-            await store.aclose()
+        decisions = await asyncio.gather(*(guard.adecide(request()) for _ in range(times)))
         return Counter(decision.status for decision in decisions)
 
     return asyncio.run(main())
 
 
 def test_threads_and_loops_of_several_processes_count_together(make_store):
-    stores = [make_store() for _ in range(3)]
-    guards = [make_guard(store, "50/hour") for store in stores]
+    guards = [make_guard(make_store(), "50/hour") for _ in range(3)]
 
-    on_loops = in_a_loop(stores[0], guards[0], 20)
+    on_loops = on_a_loop(guards[0], 20)
     with ThreadPoolExecutor(8) as pool:
         in_threads = Counter(pool.map(lambda n: ask(guards[n % 3]).status, range(60)))
 
     assert on_loops == {200: 20}
     assert in_threads == {200: 30, 429: 30}
-    assert in_a_loop(stores[1], guards[1], 10) == {429: 10}
+    assert on_a_loop(guards[1], 10) == {429: 10}
 
 
 def test_what_is_told_is_what_comes(make_store):
@@ -152,8 +144,7 @@ def test_while_redis_is_down_requests_are_refused_where_that_was_written(server,
 
 
 def test_a_redis_that_hangs_costs_a_timeout_once_a_second(server, make_store):
-    store = make_store(timeout=0.1)
-    guard = make_guard(store)
+    guard = make_guard(make_store(timeout=0.1))
     assert ask(guard).status == 200
 
     server.hang()
@@ -162,7 +153,7 @@ def test_a_redis_that_hangs_costs_a_timeout_once_a_second(server, make_store):
     first = time.monotonic() - begun
     time.sleep(1)
     begun = time.monotonic()
-    assert in_a_loop(store, guard, 20) == {200: 20}
+    assert on_a_loop(guard, 20) == {200: 20}
     second = time.monotonic() - begun
     server.resume()
 

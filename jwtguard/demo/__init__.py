@@ -155,9 +155,9 @@ def stay(port: int | None, registered: Registered | None = None) -> int:
         print("Ctrl-C ends it.\n", flush=True)
         for name in ("jwtguard.refused", "jwtguard.login"):
             logging.getLogger(name).addHandler(_plain_lines())
-        if registered:
-            doors[0].guard.warm()  # which says at once that a provider is none
         try:
+            if registered:
+                doors[0].guard.warm()  # which says at once that a provider is none
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:

@@ -1,7 +1,9 @@
 """The demo does what it says, on real servers and over real HTTP."""
 
+import contextlib
 import itertools
 import os
+import random
 import re
 import signal
 import socket
@@ -194,8 +196,7 @@ def test_at_a_given_provider_browsers_are_sent_there_and_come_back():
 
 
 def test_with_a_provider_it_says_what_to_register_and_that_the_provider_is_none():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    port = two_free_ports()
     process = start(
         *("--provider", f"http://127.0.0.1:{port}", "--client-id", "demo"),
         *("--port", str(port)),  # where nobody answers as a provider would
@@ -210,9 +211,19 @@ def test_with_a_provider_it_says_what_to_register_and_that_the_provider_is_none(
         process.communicate(timeout=20)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
     assert process.returncode == 0
+
+
+def two_free_ports():
+    """The first of two, below those that the system gives away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError):
+            for one in (port, port + 1):
+                socket.create_server(("127.0.0.1", one)).close()
+            return port
 
 
 def test_it_prints_curl_lines_that_work_and_stops_at_ctrl_c():

@@ -125,8 +125,8 @@ def _deciding(policy: Policy, route: Route, method: str) -> tuple[Deciding, ...]
 
     See `Policy.choose`.
     """
-    if route.pattern.text in policy.documents:
-        return (Deciding(policy.metadata, route.pattern.text, "public"),)
+    if route.pattern.text in policy.serves:
+        return (Deciding(policy.serves[route.pattern.text], route.pattern.text, "public"),)
     found: list[Deciding] = []
     passed_over: list[Pattern] = []
     for bound in policy.rules:

@@ -30,7 +30,7 @@ def parameters_of(of: type, *left_out: str) -> tuple[str, ...]:
     )
 
 
-GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body")
+GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations")
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
@@ -68,6 +68,7 @@ PLACES: Mapping[str, list[str]] = {
 _ELSEWHERE: Mapping[tuple[str, str], str] = {
     (TOP, "clock"): _IN_CODE,
     (TOP, "error_body"): _IN_CODE,
+    (TOP, "revocations"): "is written as a table, [revocation]",
     (RULE, "check"): _IN_CODE,
     (ISSUER, "keys"): f"is written by where the keys are: {SOURCE_LIST}",
     (ISSUER, "insecure_short_keys"): "stands with the key it is for, as in "

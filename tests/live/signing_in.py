@@ -18,15 +18,20 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 
-from jwtguard import Guard, asgi, wsgi
-from jwtguard.config import from_mapping
+from jwtguard import Discovery, Guard, Issuer, Login, Rule, asgi, wsgi
 
 SETTINGS: dict[str, Any] = json.loads(os.environ.get("JWTGUARD_TEST_SITE", "{}"))
 """``guard`` (a mapping), ``authority`` (a file, or None), ``authlib`` (words of its client)."""
 
 
 def make_guard() -> Guard:
-    return from_mapping(SETTINGS["guard"])
+    words = dict(SETTINGS["guard"])
+    issuers = [
+        Issuer(words.pop("iss"), **issuer, keys=Discovery(**words.pop("remote")))
+        for issuer in [words.pop("issuer")]
+    ]
+    rules = [Rule(**rule) for rule in words.pop("rule")]
+    return Guard(issuers, rules, login=Login(**words.pop("login")), **words)
 
 
 def verify() -> Any:
@@ -62,6 +67,12 @@ def answer(path: str):
     if path == "claims":
         return claims
     return page(request.full_path.rstrip("?"), claims)
+
+
+@flask.after_request
+def name_the_process(answer):
+    answer.headers["X-Process"] = str(os.getpid())
+    return answer
 
 
 def wsgi_app() -> wsgi.GuardMiddleware:

@@ -56,7 +56,8 @@ class Site:
 
 
 def _served(door: str, certificate: Certificate | None) -> list[str]:
-    options = ["--factory"] if door == "asgi" else []
+    # Browsers open connections ahead of use, each of which keeps a thread of gunicorn's.
+    options = ["--factory"] if door == "asgi" else ["--threads", "32"]
     if certificate is not None:
         words = ("certfile", "keyfile") if door == "wsgi" else ("ssl-certfile", "ssl-keyfile")
         options += [f"--{words[0]}", str(certificate.chain), f"--{words[1]}", str(certificate.key)]
@@ -99,20 +100,14 @@ def site(
     openid.register(**beside, redirect_uris=[f"{public}/authlib/callback"])
     guard = {
         "public_url": public,
-        "issuer": [
-            {
-                "issuer": openid.issuer,
-                "name": "people",
-                "audience": "https://api.example.com/",
-                "algorithms": ["ES256"],
-                "discovery": True,
-                "remote": {"insecure_http": certificate is None},
-            }
-        ],
+        "iss": openid.issuer,
+        "remote": {"insecure_http": certificate is None},
+        "issuer": {"name": "people", "audience": "https://api.example.com/", "algorithms": "ES256"},
         "login": {
             "issuer": "people",
             "client_id": client_id,
             "secret": secrets.token_urlsafe(48),
+            "insecure_http": certificate is None,
             **own,
             **(login or {}),
         },

@@ -13,6 +13,7 @@
 //   lean       an ID token holds no claims about the person: they are the userinfo endpoint's
 //   renewing   a client with the grant gets a refresh token without asking for offline_access;
 //              each of them is used once
+//   pushed     take pushed authorization requests (RFC 9126)
 //   tls        { key, cert } as PEM: https instead of http; only in the first line
 //   published  a JWK Set to show instead of the one that goes with the keys
 //   silent     take requests and never answer
@@ -25,9 +26,11 @@ import { createInterface } from 'node:readline';
 
 import { Provider, errors } from 'oidc-provider';
 
+console.info = console.error; // stdout is for the answers
+
 const settings = {
   keys: [], clients: [], inspectors: [], resources: {}, published: null, silent: false,
-  people: {}, lean: true, renewing: false, tls: null,
+  people: {}, lean: true, renewing: false, pushed: true, tls: null,
 };
 const hits = {};
 const stored = new Map(); // by model and id
@@ -123,6 +126,7 @@ function provide(issuer) {
           settings.inspectors.includes(client.clientId) || client.clientId === token.clientId
         ),
       },
+      pushedAuthorizationRequests: { enabled: settings.pushed },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo(ctx, resource) {

@@ -15,6 +15,7 @@ from jwtguard.core.policy import Rule
 from jwtguard.core.requirement import Requirement
 from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.guard import Guard
+from jwtguard.login import Login
 from jwtguard.presets import PROVIDERS
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
@@ -34,16 +35,19 @@ GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "re
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
+LOGIN_KEYS = parameters_of(Login)
 RULE_KEYS = (*parameters_of(Rule), *parameters_of(Requirement, "check"))
 
 TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
+LOGIN = "[login]"
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
+    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +55,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
+    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
@@ -85,10 +90,12 @@ _LISTS = frozenset(
     {
         *("audience", "algorithms", "required_claims", "roles", "tenants"),
         *("path", "methods", "issuers", "scopes", "any_scope", "any_role", "origins"),
+        *("claims", "default_roles"),
     }
 )
 _SWITCHES = frozenset(
     {"strip_credentials", "any_iss", "opaque_tail", "insecure_short_keys", "insecure_http"}
+    | {"userinfo"}
 )
 # Their names are the user's, so that { env = … } in their place is an entry called "env".
 TABLES = frozenset({"forward", "response_headers", "require"})

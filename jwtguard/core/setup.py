@@ -181,7 +181,7 @@ class Setup:
         if not isinstance(login, SignIn) or self.public_origin is None:
             return None
         site, problems = login.at(
-            self.public_origin, self.issuers, self.given.revocations, self.given.clock
+            self.public_origin, self.issuers, self.given.revocations, None, self.given.clock
         )
         self.problems += [(f"login.{where}", what) for where, what in problems]
         return site

@@ -8,6 +8,7 @@ from .extractor import FromSession
 from .issuer import Issuer
 from .model import Clock, Deny, Flow, Pairs, Request
 from .revocation import Revocations
+from .store import Store
 from .token import Verified
 
 SESSION = "session"
@@ -55,11 +56,12 @@ class SignIn(Protocol):
         origin: str,
         issuers: Sequence[Issuer],
         revocations: Revocations | None,
+        store: Store | None,
         clock: Clock,
     ) -> tuple[Site | None, Sequence[Problem]]:
         """The same at the site that *origin* names, or what is wrong, by the words of the login.
 
         *issuers* are those that the guard trusts; sessions that end are told to *revocations*,
-        or to some of the site's own.
+        or to some of the site's own. *store* is what its processes share.
         """
         ...

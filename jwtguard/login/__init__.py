@@ -7,6 +7,7 @@ The guard then serves four paths itself and keeps who signed in in a cookie of i
 - `sealing`, `cookies`: what only we can read, and how it is kept in the browser;
 - `provider`: what we ask of the provider;
 - `signing_in`, `signing_out`: the flows; `sessions`: what lies between them;
+- `refreshing`: asking the provider again, while a session is used;
 - `site`: all of it at one guard's address.
 """
 
@@ -25,11 +26,13 @@ from jwtguard.core.keyloader import LocalKeys
 from jwtguard.core.model import Clock
 from jwtguard.core.paths import Pattern, return_address
 from jwtguard.core.remote import Discovery
+from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.revocation import Revocations
 
 from .cookies import Cookies
 from .provider import Provider
+from .refreshing import Refreshing
 from .sealing import MAX_SECRETS, MIN_SECRET, Keys
 from .sessions import OURS, Sessions
 from .signing_in import SigningIn, Words
@@ -167,6 +170,7 @@ class Login:
         origin: str,
         issuers: Sequence[Issuer],
         revocations: revocation.Revocations | None,
+        store: Store | None,
         clock: Clock,
     ) -> tuple[Site | None, Sequence[Problem]]:
         """`core.signin.SignIn.at`."""
@@ -227,6 +231,15 @@ class Login:
             self.after_login,
         )
         signing_in = SigningIn(words, origin, provider, person, keys, cookies, sessions, clock)
+        if store is None:
+            log.info(
+                "login: there is no store for refresh tokens, so they are not used: sessions last "
+                "for their lifetime without asking the provider again"
+            )
+        else:
+            signing_in.refreshing = Refreshing(
+                store, keys, provider, signing_in.refreshed, self.lifetime
+            )
         ended = Revocations(clock=clock) if revocations is None else revocations
         signing_out = SigningOut(
             origin,
@@ -236,13 +249,21 @@ class Login:
             cookies,
             sessions,
             ended,
+            signing_in.refreshing,
             self.lifetime,
             clock,
         )
         if trusted is not None:
             trusted.id_tokens_for = self.client.client_id
         site = Site(
-            self.paths, self.after_logout, provider, sessions, signing_in, signing_out, switches
+            origin,
+            self.paths,
+            self.after_logout,
+            provider,
+            sessions,
+            signing_in,
+            signing_out,
+            switches,
         )
         return site, ()
 

@@ -20,7 +20,14 @@ MAX_ANSWER = 262_144  # bytes
 
 
 class Refused(Exception):
-    """The provider answered, and not as was hoped; the text is for the log."""
+    """The provider answered, and not as was hoped; the text is for the log.
+
+    ``code`` is its own word for it (RFC 6749 section 5.2).
+    """
+
+    def __init__(self, what: str, code: object = None) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 class Provider:
@@ -174,7 +181,7 @@ class Provider:
             error = document_of("", Fetched(200, {}, answer.body)).get("error")
         except FetchError:
             error = None
-        raise Refused(f"the provider answered {answer.status}: {escaped(error)}")
+        raise Refused(f"the provider answered {answer.status}: {escaped(error)}", error)
 
 
 # Named in documents of many providers, and never asked by us.

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from jwtguard.core.candidates import Candidates, Directory
 from jwtguard.core.claims import Claims
@@ -10,7 +10,7 @@ from jwtguard.core.errors import AuthError
 from jwtguard.core.extractor import MAX_PARTS, FromSession
 from jwtguard.core.issuer import Issuer
 from jwtguard.core.jose import sign
-from jwtguard.core.model import Clock, Flow, Pairs, Request
+from jwtguard.core.model import Clock, Pairs, Request
 from jwtguard.core.signin import SESSION
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
@@ -23,7 +23,7 @@ log = logging.getLogger("jwtguard.login")
 TYPE = "jwtguard-session+jwt"
 """The JOSE header's ``typ``: no other token is a session, and a session is nothing else
 (RFC 8725 section 3.11)."""
-OURS = ("iss", "aud", "sub", "idp", "sid", "jti", "auth_time", "iat", "exp", "roles")
+OURS = ("iss", "aud", "sub", "idp", "sid", "jti", "auth_time", "iat", "exp", "roles", "refresh")
 """Claims of every session, which those kept of the provider's never replace."""
 
 
@@ -64,24 +64,18 @@ class Sessions:
         self._lifetime = lifetime
         self._clock = clock
 
-    def begun(
-        self, person: Claims, idp: str, sid: object, kept: Sequence[str], roles: Iterable[str]
-    ) -> Claims:
-        """The claims of a new session of the *person* whom the provider names."""
-        now = self._clock()
-        claims = {name: person[name] for name in kept if name in person and name not in OURS}
-        claims |= {
+    def begun(self, sub: str, idp: str, sid: object) -> Claims:
+        """The claims that every session has; *idp* is the provider's ``iss``."""
+        return {
             "iss": self.issuer.issuer,
             "aud": self._origin,
-            "sub": person["sub"],
+            "sub": sub,
             "idp": idp,
             # The provider's name for its session, by which it may end ours (back-channel logout).
             "sid": sid if isinstance(sid, str) and sid else secrets.token_urlsafe(16),
             "jti": secrets.token_urlsafe(16),
-            "auth_time": round(now, 3),
-            "roles": sorted(roles),
+            "auth_time": round(self._clock(), 3),
         }
-        return self.prolonged(claims)
 
     def prolonged(self, claims: Claims) -> Claims:
         """The same session, used just now."""
@@ -97,11 +91,6 @@ class Sessions:
         except AuthError:
             return None
         return verified.claims if isinstance(verified, Verified) else None
-
-    def renewed(self, claims: Claims) -> Flow[Claims]:
-        """The session, used just now."""
-        yield from ()
-        return self.prolonged(claims)
 
     def is_due(self, known: Verified) -> bool:
         """Whether half of the idle time has passed, and there is more to be had."""

@@ -7,6 +7,7 @@ section 4.1.2); without the cookie nobody can present it a second time here.
 """
 
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -37,8 +38,11 @@ from jwtguard.core.verifier import Verifier
 from .cookies import Cookies
 from .pages import to
 from .provider import Provider, Refused
+from .refreshing import Refreshing
 from .sealing import Keys
-from .sessions import Sessions, TooLarge
+from .sessions import OURS, Sessions, TooLarge
+
+log = logging.getLogger("jwtguard.login")
 
 MAX_SIGN_INS = 3  # that one browser has begun and not finished, as in several tabs
 MAX_AGE = 600  # seconds from leaving to coming back
@@ -87,6 +91,7 @@ class SigningIn:
         self._cookies = cookies
         self._sessions = sessions
         self._clock = clock
+        self.refreshing: Refreshing | None = None
 
     def own(self, request: Request, path: str) -> str:
         """One of our paths as browsers see it, with the mount prefix."""
@@ -219,8 +224,37 @@ class SigningIn:
             raise self._failed(request, "token_exchange_failed", error) from None
         if words.userinfo:
             person = {**(yield from self._userinfo(request, tokens, person)), **person}
+        session = self._sessions.begun(person["sub"], provider.issuer, person.get("sid"))
+        session |= self._kept(person)
+        if self.refreshing is not None:
+            try:
+                session["refresh"] = yield from self.refreshing.keep(session, tokens)
+            except FetchError as error:
+                log.error("a refresh token is not kept, as the store cannot be asked: %s", error)
+        return self._sessions.prolonged(session)
+
+    def _kept(self, person: Claims) -> Claims:
+        """What a session says of a person."""
+        words = self._words
         roles = roles_of(person, self._person.roles) or frozenset(words.default_roles)
-        return self._sessions.begun(person, provider.issuer, person.get("sid"), words.claims, roles)
+        kept = {name: person[name] for name in words.claims if name in person}
+        return {**kept, "roles": sorted(roles)}
+
+    def refreshed(self, session: Claims, tokens: Claims) -> Flow[Claims]:
+        """A session with what the provider says now (OpenID Connect Core 1.0 section 12.2).
+
+        Raises what `_identity` raises.
+        """
+        if "id_token" not in tokens:
+            return session
+        person = yield from self._identity(tokens, None)
+        if person["sub"] != session["sub"]:
+            raise Refused("the new id_token is about somebody else")
+        said = self._kept(person)
+        if self._words.userinfo:  # what only userinfo knows stays as it was
+            said = {**session, **said}
+        ours = {name: value for name, value in session.items() if name in OURS}
+        return {**said, **ours, "roles": said["roles"]}
 
     def _check_issuer(self, request: Request, fields: Mapping[str, str], metadata: Claims) -> None:
         """The answer is of the provider we asked (RFC 9207): no other one is mixed in."""

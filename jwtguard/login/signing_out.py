@@ -27,6 +27,7 @@ from jwtguard.core.verifier import Verifier
 from .cookies import Cookies
 from .pages import plain, sign_out, to
 from .provider import Provider
+from .refreshing import Refreshing
 from .sessions import Sessions
 
 log = logging.getLogger("jwtguard.login")
@@ -47,6 +48,7 @@ class SigningOut:
         cookies: Cookies,
         sessions: Sessions,
         revocations: Revocations,
+        refreshing: Refreshing | None,
         lifetime: float,
         clock: Clock,
     ) -> None:
@@ -58,6 +60,7 @@ class SigningOut:
         self._cookies = cookies
         self._sessions = sessions
         self.revocations = revocations
+        self._refreshing = refreshing
         self._lifetime = lifetime
         self._clock = clock
 
@@ -77,6 +80,8 @@ class SigningOut:
         if session is not None:
             until = self._clock() + self._lifetime
             self.revocations.revoke("jti", session["jti"], issuer="session", until=until)
+            if self._refreshing is not None and session.get("refresh"):
+                yield from self._refreshing.forget(session)
         gone = self._sessions.cleared(request)
         begun = [self._cookies.clear(name) for name in self._cookies.sent(request, "login-")]
         location = yield from self._elsewhere(back)

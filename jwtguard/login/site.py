@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from jwtguard.core.claims import Claims
 from jwtguard.core.errors import FetchError, InvalidRequest
 from jwtguard.core.model import Deny, Flow, Pairs, Request
 from jwtguard.core.token import Verified
@@ -21,6 +22,7 @@ class Site:
 
     def __init__(
         self,
+        origin: str,
         paths: Sequence[str],
         after_logout: str,
         provider: Provider,
@@ -29,6 +31,7 @@ class Site:
         signing_out: SigningOut,
         switches: Sequence[str],
     ) -> None:
+        self.origin = origin
         self.paths = tuple(paths)
         self.login_path, self._callback, self._logout, self._backchannel = paths
         self.issuer = sessions.issuer
@@ -38,8 +41,9 @@ class Site:
         self.switches = switches
         self._after_logout = after_logout
         self._provider = provider
-        self._sessions = sessions
+        self.sessions = sessions
         self._in = signing_in
+        self._refreshing = signing_in.refreshing
         self._out = signing_out
 
     def answer(self, request: Request, method: str) -> Flow[Deny]:
@@ -61,10 +65,15 @@ class Site:
 
     def renew(self, known: Verified, request: Request) -> Flow[Pairs]:
         """The headers that make a session new. Raises errors.InvalidToken where it has ended."""
-        claims = yield from self._sessions.renewed(known.claims)
+        claims: Claims | None = known.claims
+        if self._refreshing is not None and known.claims.get("refresh"):
+            claims = yield from self._refreshing.renew(known.claims)
+        if claims is None:
+            return ()
+        claims = self.sessions.prolonged(claims)
         # Nobody else may get this answer, whatever the app says of it (RFC 9111 section 5.2.2.5).
         try:
-            cookies = self._sessions.cookies(claims, request)
+            cookies = self.sessions.cookies(claims, request)
         except TooLarge as error:  # the one that is there goes on to its end
             log.error("a session is not renewed: %s", error)
             return ()

@@ -60,7 +60,7 @@ LAYERS = [
     {"jose", "algorithms", "disguise"},
     {"keys"},
     {"keyloader", "paths", "extractor", "browser", "refused", "freshness"},
-    {"discovery", "client_auth"},
+    {"discovery", "client_auth", "store"},
     {"remote"},
     {"tenants", "introspection"},
     {"issuer", "cache", "publish", "requirement", "challenge", "revocation"},

@@ -18,20 +18,15 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 
-from jwtguard import Discovery, Guard, Issuer, Login, Rule, asgi, wsgi
+from jwtguard import Guard, asgi, wsgi
+from jwtguard.config import from_mapping
 
 SETTINGS: dict[str, Any] = json.loads(os.environ.get("JWTGUARD_TEST_SITE", "{}"))
 """``guard`` (a mapping), ``authority`` (a file, or None), ``authlib`` (words of its client)."""
 
 
 def make_guard() -> Guard:
-    words = dict(SETTINGS["guard"])
-    issuers = [
-        Issuer(words.pop("iss"), **issuer, keys=Discovery(**words.pop("remote")))
-        for issuer in [words.pop("issuer")]
-    ]
-    rules = [Rule(**rule) for rule in words.pop("rule")]
-    return Guard(issuers, rules, login=Login(**words.pop("login")), **words)
+    return from_mapping(SETTINGS["guard"])
 
 
 def verify() -> Any:

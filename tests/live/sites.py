@@ -32,6 +32,7 @@ PEOPLE = {
     },
     "bob": {"email": "bob@example.com", "email_verified": True, "name": "Bob"},
 }
+SECRET = secrets.token_urlsafe(48)
 CONFIGURATION = "/.well-known/openid-configuration"
 OPEN = ["/", "/elsewhere", "/authlib/**"]
 """What the app shows to everybody."""
@@ -75,16 +76,16 @@ def site(
     metadata: dict[str, Any] | None = None,
     words: dict[str, Any] | None = None,
     login: dict[str, Any] | None = None,
+    secret: str | None = SECRET,
 ) -> Iterator[Site]:
     """Run an app that *openid* signs people in to, until the block ends.
 
     *options* are the server's, *metadata* the client's at the provider, *words* the guard's and
-    *login* its Login's.
+    *login* its Login's, of which *secret* is one.
     """
     port = free_port()
     scheme, host = ("https", APP) if certificate else ("http", "127.0.0.1")
     public, client_id = f"{scheme}://{host}:{port}", f"app-{port}"
-    secret = f"{secrets.token_urlsafe(32)} s%cret: with+odd&characters="
     client = {
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
@@ -94,19 +95,24 @@ def site(
         "backchannel_logout_session_required": True,
     }
     signs = "jwks" in (metadata or {})
-    own = {} if signs else {"client_secret": secret}
+    own = {} if signs else {"client_secret": f"{SECRET} s%cret: with+odd&characters="}
     openid.register(client_id, **client | own | (metadata or {}))
     beside = {"client_id": f"authlib-{port}", "client_secret": secrets.token_urlsafe(32)}
     openid.register(**beside, redirect_uris=[f"{public}/authlib/callback"])
     guard = {
         "public_url": public,
-        "iss": openid.issuer,
-        "remote": {"insecure_http": certificate is None},
-        "issuer": {"name": "people", "audience": "https://api.example.com/", "algorithms": "ES256"},
+        "issuer": {
+            "issuer": openid.issuer,
+            "name": "people",
+            "audience": "https://api.example.com/",
+            "algorithms": "ES256",
+            "discovery": True,
+            "remote": {"insecure_http": certificate is None},
+        },
         "login": {
             "issuer": "people",
             "client_id": client_id,
-            "secret": secrets.token_urlsafe(48),
+            **({} if secret is None else {"secret": secret}),
             "insecure_http": certificate is None,
             **own,
             **(login or {}),
@@ -241,9 +247,10 @@ class Visitor:
     def _fill(self, answer: httpx2.Response, name: str) -> httpx2.Response:
         form = {"login": name, "password": "any"}
         hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.text)
-        (action,) = re.findall(r'<form[^>]* action="([^"]+)"', answer.text)
+        action = re.findall(r'<form[^>]* action="([^"]+)"', answer.text)
+        assert len(action) == 1, f"{answer.status_code} {answer.url}: {answer.text}"
         form |= {key: unescape(value) for key, value in hidden}
-        return self.http.post(urljoin(str(answer.url), unescape(action)), data=form)
+        return self.http.post(urljoin(str(answer.url), unescape(action[0])), data=form)
 
 
 def target(answer: httpx2.Response) -> str:

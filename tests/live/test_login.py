@@ -23,6 +23,13 @@ ASKED_FOR = "/inside?a=1&b=%C3%A9"
 """A page that nobody sees who is not signed in."""
 
 both_doors = pytest.mark.parametrize("door", DOORS)
+each_once = pytest.mark.parametrize(
+    ("door", "browser"),
+    [("wsgi", True), ("asgi", False)],
+    indirect=["browser"],
+    ids=["wsgi, scripts", "asgi, no scripts"],
+)
+"""For what takes an app of its own."""
 
 
 def claims(browser):
@@ -128,49 +135,49 @@ def test_what_a_script_asks_for_is_refused_and_not_sent_to_a_page_for_people(app
 
 # --- sessions end -------------------------------------------------------------------------------
 
+IDLE = 4  # seconds: what a page takes on a busy machine, and some
 
-@both_doors
+
+@each_once
 def test_a_session_ends_unless_it_is_used_and_signing_in_again_takes_no_password(
     door, people, certificate, browser, tmp_path
 ):
-    with site(door, people, tmp_path, certificate, login={"idle": 3}) as app:
+    with site(door, people, tmp_path, certificate, login={"idle": IDLE}) as app:
         browser.visit(app.url(ASKED_FOR))
         browser.sign_in("ada")
-        first = claims(browser)
-        for _ in range(3):
-            time.sleep(1.7)
+        used = first = claims(browser)
+        while used["iat"] < first["exp"]:
+            time.sleep(0.3)
             browser.reload()
-        used = claims(browser)
-        time.sleep(3.2)
-        assert not ours(browser)
+            used = claims(browser)
+            assert used["jti"] == first["jti"]
+        browser.wait(lambda: SESSION not in ours(browser))
         browser.reload()
 
         assert browser.url == app.url(ASKED_FOR)
         renewed = claims(browser)
 
     assert used["auth_time"] == first["auth_time"]
-    assert used["iat"] > first["iat"] + 3
-    assert renewed["auth_time"] > used["iat"] + 3
     assert renewed["jti"] != used["jti"]
+    assert renewed["auth_time"] > used["iat"] + IDLE
 
 
-@both_doors
+@each_once
 def test_a_session_ends_at_last_however_much_it_is_used(
     door, people, certificate, browser, tmp_path
 ):
-    with site(door, people, tmp_path, certificate, login={"idle": 2, "lifetime": 4}) as app:
+    with site(door, people, tmp_path, certificate, login={"idle": IDLE, "lifetime": 5}) as app:
         browser.visit(app.url("/inside"))
         browser.sign_in("ada")
         first = claims(browser)
-        until = time.monotonic() + 6
-        while time.monotonic() < until and claims(browser)["jti"] == first["jti"]:
-            time.sleep(0.4)
+        again = first
+        while again["jti"] == first["jti"]:
+            assert again["iat"] < first["auth_time"] + 5
+            time.sleep(0.3)
             browser.reload()
+            again = claims(browser)
 
-        again = claims(browser)
-
-    assert again["jti"] != first["jti"]
-    assert 3 < again["auth_time"] - first["auth_time"] < 6
+    assert again["auth_time"] > first["auth_time"] + 5
 
 
 # --- signing out --------------------------------------------------------------------------------
@@ -257,7 +264,7 @@ def test_signing_out_at_the_provider_ends_that_session_and_no_other(app, browser
     assert claims(browser)["sub"] == "ada"
 
 
-@both_doors
+@each_once
 def test_a_provider_that_names_no_session_ends_all_of_the_person_until_he_signs_in_again(
     door, people, certificate, browser, tmp_path
 ):
@@ -338,7 +345,7 @@ def test_going_back_to_a_finished_sign_in_offers_a_new_one(app, browser):
     assert at_provider(browser, app)
 
 
-@both_doors
+@each_once
 def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
     door, certificate, browser, tmp_path
 ):
@@ -366,7 +373,7 @@ def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
 # --- how we and the provider talk ---------------------------------------------------------------
 
 
-@both_doors
+@each_once
 def test_a_client_that_signs_needs_no_secret(door, people, certificate, browser, tmp_path):
     metadata, login = own_key()
     with site(door, people, tmp_path, certificate, metadata=metadata, login=login) as app:
@@ -394,7 +401,7 @@ def unpushed(people):
     people.tell(pushed=True)
 
 
-@both_doors
+@each_once
 def test_where_nothing_can_be_pushed_the_request_says_it_all(
     door, unpushed, certificate, browser, tmp_path
 ):
@@ -458,12 +465,12 @@ def test_processes_with_the_same_secret_share_every_sign_in(people, certificate,
         with app.visitor() as visitor:
             visitor.http.headers["Connection"] = "close"
             for number in range(12):
-                answer = visitor.sign_in(f"/inside?{number}")
-                assert answer.status_code == 200
-                assert str(answer.url) == app.url(f"/inside?{number}")
-                processes.add(answer.headers["X-Process"])
-                if number % 2:
-                    visitor.http.cookies.delete(SESSION)  # the next one begins anew
+                begun = visitor.sign_in(f"/inside?{number}")
+                assert str(begun.url) == app.url(f"/inside?{number}")
+                later = visitor.get("/inside")
+                assert (begun.status_code, later.status_code) == (200, 200)
+                processes |= {answer.headers["X-Process"] for answer in (begun, later)}
+                visitor.http.cookies.delete(SESSION)  # the next one begins anew
 
     assert len(processes) == 2
 
@@ -478,11 +485,11 @@ def plain_people(tmp_path_factory):
         yield running
 
 
-@both_doors
+@each_once
 def test_over_http_on_this_machine_cookies_do_without_what_needs_https(
     door, plain_people, browser, tmp_path
 ):
-    with site(door, plain_people, tmp_path, login={"secret": None}) as app:
+    with site(door, plain_people, tmp_path, secret=None) as app:
         browser.visit(app.url(ASKED_FOR))
         browser.sign_in("ada")
         assert browser.url == app.url(ASKED_FOR)

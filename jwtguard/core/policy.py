@@ -223,6 +223,12 @@ class BoundRule:
         """The rule itself, also of its variants: a token that met one of them met all."""
         self.variants: dict[Access, BoundRule] = {}
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere that the rule looks for a token."""
+        session = () if self.session is None else (self.session[0],)
+        return (*self.explicit, *self.ambient, *session)
+
     def with_access(self, access: Access) -> "BoundRule":
         """The same rule with another ``access``, where code and not the rule says what it is."""
         if access == self.access:
@@ -299,6 +305,12 @@ class Policy:
                 self.router.add(pattern, Entry(order, bound, pattern))
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
+
+    @property
+    def opened(self) -> list[str]:
+        """What is open to everybody, as logs show it: public rules, and where people sign in."""
+        public = [bound.rule.text for bound in self.rules if bound.access == "public"]
+        return [*public, *([self.sign_in.rule.text] if self.sign_in.rule.patterns else [])]
 
     def recall(self, method: str, path: str, raw_path: str | None) -> Route | None:
         """What `route` found out about a plain target before."""

@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
+from jwtguard.serve.settings import Settings
 
 from .files import key_file_warnings
 from .issuers import Issuers
-from .schema import REMOTE_KEYS, RULE, TOP
+from .schema import REMOTE_KEYS, RULE, SERVER, TOP
 from .values import Place, listed
 
 
@@ -22,6 +23,7 @@ class Reading(Issuers):
     def __init__(self, base: Path) -> None:
         super().__init__(base)
         self.rules: list[Rule] = []
+        self.settings: Settings | None = None
 
     def guard(self, mapping: Mapping[str, Any]) -> Guard:
         """Raises ConfigurationError with all problems."""
@@ -31,6 +33,7 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
+        self.settings = self.server(mapping)
         words = self.words(TOP, "", mapping)
         guard: Guard | None
         try:
@@ -57,6 +60,24 @@ class Reading(Issuers):
         complete: dict[str, Any] = {"path": (), **words}
         self.rules.append(Rule(**complete))
         self.places["rules"].append(place)
+
+    def server(self, mapping: Mapping[str, Any]) -> Settings | None:
+        """What ``[server]`` says; None where there is none, or a problem."""
+        table = mapping.get("server")
+        if table is None:
+            return None
+        if not isinstance(table, Mapping):
+            self.say("server", f"is a table, {SERVER}; found {type(table).__name__}")
+            return None
+        before = len(self.problems)
+        plain = {key: value for key, value in table.items() if key != "shared_secret"}
+        words = self.words(SERVER, "server", plain)
+        if "shared_secret" in table:
+            secret = self.secret_text("server.shared_secret", table["shared_secret"], self.base)
+            words["shared_secret"] = secret
+        settings = Settings(**words)
+        self.say_of("server", settings.problems)
+        return settings if len(self.problems) == before else None
 
     def _order(self, problem: Problem) -> int:
         """As a reader goes through the file: its top, then table by table."""

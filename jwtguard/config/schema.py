@@ -16,6 +16,7 @@ from jwtguard.core.requirement import Requirement
 from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.guard import Guard
 from jwtguard.presets import PROVIDERS
+from jwtguard.serve.settings import Settings
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
 FETCHED = ("jwks_uri", "discovery")
@@ -35,23 +36,27 @@ ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
 RULE_KEYS = (*parameters_of(Rule), *parameters_of(Requirement, "check"))
+SERVER_KEYS = parameters_of(Settings)
 
 TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
+SERVER = "[server]"
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
     RULE: RULE_KEYS,
+    SERVER: SERVER_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
+    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules", "server"),
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
     RULE: RULE_KEYS,
+    SERVER: SERVER_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 

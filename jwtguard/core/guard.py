@@ -377,6 +377,10 @@ class Guard(Trust):
             unexpected(defect)
             return Deny(Unavailable("internal_error"))
 
+    def serves(self, path: str) -> bool:
+        """Whether the guard itself answers at *path*, in the app's place."""
+        return path in self.policy.documents
+
     def is_closing(self, allow: Allow) -> bool:
         """Whether no rule of the user's decided."""
         return allow.rule is self.policy.closing.rule

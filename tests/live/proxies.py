@@ -1,0 +1,423 @@
+"""Proxies in front of an app, with the configurations of ``examples/proxies`` as they stand.
+
+Only the ports are others. What must be so behind every proxy is in `Facts`.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jwtguard.testing import sign
+
+from .servers import PROTECTED, ROOT, SECRET, Kind, Server, _free_port, _wait
+from .test_servers import ODD
+
+EXAMPLES = ROOT / "examples" / "proxies"
+DOWN = "https://down.example"
+
+POLICY = """
+public_url = "https://api.example.com"
+protected_resource = { authorization_servers = ["https://login.example.com/"] }
+
+[server]
+{server}
+
+[[issuer]]
+name       = "live"
+audience   = false
+algorithms = ["HS256"]
+secret     = { env = "JWTGUARD_TEST_SECRET" }
+
+[[issuer]]
+issuer     = "https://down.example"
+audience   = false
+algorithms = ["RS256"]
+jwks_uri   = "http://127.0.0.1:9/jwks"
+
+[issuer.remote]
+insecure_http = true
+timeout       = 1
+
+[[rule]]
+path  = "/admin/**"
+roles = "admin"
+issuers = "live"
+
+[[rule]]
+path = "/down"
+issuers = "https://down.example"
+
+[[rule]]
+path  = "/app/**"
+login = "/login"
+issuers = "live"
+
+[[rule]]
+path        = "/cookie/**"
+credentials = { cookie = "auth_token" }
+issuers = "live"
+
+[[rule]]
+path    = "/reports"
+scopes  = "reports:read"
+issuers = "live"
+
+[[rule]]
+path   = "/**"
+access = "public"
+
+[forward]
+X-User-Id   = "sub"
+X-User-Role = "role"
+"""
+BY_ADDRESS = 'trusted_proxies = ["127.0.0.1"]'
+
+
+def token(**claims: object) -> str:
+    claims = {"exp": int(time.time()) + 3600, "sub": "root", "roles": ["admin"], **claims}
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return sign(claims, SECRET.encode(), "HS256")
+
+
+def bearer(**claims: object) -> str:
+    return f"Authorization: Bearer {token(**claims)}"
+
+
+def of_the_provider_that_is_down() -> str:
+    head, body = ({"alg": "RS256", "kid": "a"}, {"iss": DOWN, "exp": time.time() + 60})
+    parts = [json.dumps(part).encode() for part in (head, body)]
+    return ".".join(
+        base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (*parts, b"x" * 256)
+    )
+
+
+@dataclass
+class Ports:
+    """What stands in the examples, and what stands there in a test."""
+
+    proxy: int
+    app: int
+    jwtguard: int
+
+    def put_into(self, text: str) -> str:
+        for found, port in ((8000, self.proxy), (8001, self.app), (8642, self.jwtguard)):
+            assert f":{found}" in text
+            text = text.replace(f":{found}", f":{port}")
+        return text
+
+
+def need_program(name: str) -> str:
+    """Its path. Skips with the reason, or fails where it must not be missing."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        if os.environ.get("JWTGUARD_LIVE") == "required":
+            pytest.fail(f"{name} is not installed, and JWTGUARD_LIVE=required")
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+@contextlib.contextmanager
+def running(
+    arguments: list[str], port: int | None, directory: Path, name: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that listens on *port*, until the block ends."""
+    log = directory / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            arguments,
+            cwd=ROOT,
+            env={**os.environ, "JWTGUARD_TEST_SECRET": SECRET, **environment},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        if port is not None:
+            _wait(process, port, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=5)
+
+
+def jwtguard_serve(target: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "jwtguard", "serve", str(target), *options]
+
+
+@contextlib.contextmanager
+def behind(
+    start: Callable[[Ports, Path], contextlib.AbstractContextManager[object]],
+    directory: Path,
+    server: str = BY_ADDRESS,
+    *,
+    is_up: bool = True,
+) -> Iterator[Server]:
+    """A proxy that *start* starts, with the app and (where it *is_up*) jwtguard behind it."""
+    ports = Ports(_free_port(), _free_port(), _free_port())
+    policy = directory / "app.toml"
+    policy.write_text(POLICY.replace("{server}", server))
+    app = [sys.executable, "-m", "uvicorn", "--http", "h11", "--log-level", "warning"]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            running(
+                [*app, "--port", str(ports.app), "tests.live.behind:app"],
+                *(ports.app, directory, "app"),
+                JWTGUARD_TEST_POLICY=str(policy),
+            )
+        )
+        if is_up:
+            options = [] if "uds" in server else ["--port", str(ports.jwtguard)]
+            port = None if "uds" in server else ports.jwtguard
+            stack.enter_context(
+                running(jwtguard_serve(policy, *options), port, directory, "jwtguard")
+            )
+        stack.enter_context(start(ports, directory))
+        yield Server("proxy", Kind("http", (), ()), ports.proxy)
+
+
+# --- what must be so ----------------------------------------------------------------------------
+
+IDENTITY = [
+    spelling(name)
+    for name in ("X-User-Id", "X-User-Role")
+    for spelling in (
+        str,
+        str.lower,
+        str.upper,
+        lambda text: text.replace("-", "_"),
+        lambda text: text.replace("-", "_").lower(),
+        lambda text: text.replace("-", "_", 1),
+        lambda text: "_".join(text.rsplit("-", 1)),
+    )
+]
+
+# Names under which proxies say what the client asked for.
+WORDS = [
+    *("X-Original-URI: /public/a", "X-Original-Method: OPTIONS", "X-Forwarded-Uri: /public/a"),
+    *("X-Forwarded-Method: OPTIONS", "X-Original-URL: /public/a", "X-Rewrite-URL: /public/a"),
+    *("X_Original_URI: /public/a", "X_Forwarded_Uri: /public/a", "x-original-uri: /public/a"),
+    *("X-HTTP-Method-Override: GET", "X-Method-Override: OPTIONS", "X-Forwarded-Prefix: /public"),
+    *("X-Envoy-Original-Path: /public/a", "X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"),
+    *("X-Forwarded-Host: evil.example", "X-Jwtguard-Proxy-Secret: guess", "Host: /public/a"),
+    *("Connection: Authorization", "Connection: X-Original-URI", "Connection: X-User-Id, close"),
+    *("Content-Length: 0", "Expect: 100-continue", "TE: trailers", "Upgrade: h2c"),
+]
+
+MORE_ODD = [
+    *("/public/%2e%2e%2fadmin", "/public/.%2e/admin", "/public;/../admin", "/public%3b/../admin"),
+    *("/public/..%5cadmin", "/public/%2e%2e%5cadmin", "/public//../admin", "/public/a/../../admin"),
+    *("/admin%2f..%2fpublic", "/admin/..;/public", "/admin/../public", "/admin/%2e%2e/public"),
+    *("/public/a?/../../admin", "/public/a#/../../admin", "/public/a%3f/../../admin"),
+    *("http://127.0.0.1/admin", "HTTP://x/public/../admin", "https://a@b/admin", "//evil/admin"),
+    *("/%2561dmin", "/%25%36%31dmin", "/adm%69n%2f", "/_jwtguard", "/refusal/app", "/verify/app"),
+    *("/auth/app", "/auth/app/admin", "/pages/app/admin", "/_jwtguard/../admin", "/%5fjwtguard"),
+    *("/.well-known/oauth-protected-resource/../../admin", "/.well-known/../admin"),
+    *("/.well-known/oauth-protected-resource%2f..%2f..%2fadmin", "/admin\t", "/admin%u002f"),
+]
+
+
+def told(reply):
+    """What the app said; None where it was not reached."""
+    if reply.header("x-app") is None:
+        return None
+    return json.loads(reply.raw.partition(b"\r\n\r\n")[2])
+
+
+def fault(reply):
+    """What is wrong with an answer to a request without a good token, or None."""
+    if PROTECTED in reply.raw:
+        return "served"
+    if reply.status >= 500:
+        return str(reply.status)
+    found = told(reply) if reply.status != 101 else None
+    return found and found["disagrees"]
+
+
+def values(found, name):
+    """Everything that an app would take for the header *name*."""
+    return [v for n, v in found["headers"] if n.lower().replace("_", "-") == name]
+
+
+class Facts:
+    """What must be so behind every proxy; the fixture ``proxy`` is one."""
+
+    def test_the_token_opens_what_is_protected_and_the_app_sees_claims_and_target(self, proxy):
+        reply = proxy.get("/admin/a%20b?c=%2e&d=//..", bearer(sub="zoë", role="boss"))
+
+        found = told(reply)
+        assert (reply.status, found["app"], found["disagrees"]) == (200, "PROTECTED", None)
+        assert (found["method"], found["target"]) == ("GET", "/admin/a%20b?c=%2e&d=//..")
+        assert values(found, "x-user-id") == ["zoë"]
+        assert values(found, "x-user-role") == ["boss"]
+
+    def test_a_refusal_is_the_guards_own(self, proxy):
+        reply = proxy.get("/admin")
+        assert reply.status == 401
+        assert reply.raw.lower().count(b"www-authenticate: bearer") == 1
+        assert reply.raw.count(b"no_credentials") == 1
+        assert reply.header("cache-control") == "no-store"
+
+        assert proxy.get("/admin", bearer(roles=[])).status == 403
+        lacking = proxy.get("/reports", bearer())
+        assert lacking.status == 403
+        assert 'scope="reports:read"' in lacking.header("www-authenticate")
+
+    def test_two_tokens_are_400(self, proxy):
+        for target in ("/admin", "/reports"):
+            reply = proxy.get(target, bearer(), bearer(sub="other"))
+            assert reply.status == 400
+            assert told(reply) is None
+
+    def test_a_provider_that_is_down_is_503(self, proxy):
+        reply = proxy.get("/down", f"Authorization: Bearer {of_the_provider_that_is_down()}")
+
+        assert reply.status == 503
+        assert int(reply.header("retry-after")) > 0
+        assert b'"unavailable"' in reply.raw
+
+    def test_a_browser_is_sent_to_the_login_and_comes_back(self, proxy):
+        reply = proxy.get("/app/a?b=c", "Accept: text/html", "Sec-Fetch-Mode: navigate")
+
+        assert reply.status == 302
+        assert reply.header("location") == "/login?next=%2Fapp%2Fa%3Fb%3Dc"
+        assert proxy.get("/app/a", "Accept: text/html", method="POST").status == 401
+
+    @pytest.mark.parametrize("name", IDENTITY)
+    def test_nobody_sends_an_identity_along(self, proxy, name):
+        header = f"{name}: eve"
+        for target, credentials, mine in (
+            ("/public/a", [], []),
+            ("/reports", [bearer(scope="reports:read")], ["root"]),
+            ("/reports", [bearer(scope="reports:read", sub=None)], []),
+        ):
+            found = told(proxy.get(target, header, *credentials, header))
+            assert found["disagrees"] is None
+            assert values(found, "x-user-id") == mine
+            assert values(found, "x-user-role") == []
+
+    def test_what_a_claim_says_is_not_read_by_the_proxy(self, proxy):
+        for sub in ("{env.HOME}", "{http.request.uri}", "$request_uri", "${HOME}", "a, b", "%2e"):
+            found = told(proxy.get("/admin", bearer(sub=sub)))
+            assert values(found, "x-user-id") == [sub]
+
+    @pytest.mark.parametrize("word", WORDS)
+    def test_a_client_does_not_say_what_it_asked_for(self, proxy, word):
+        for target in ("/admin", "/admin/secret?a"):
+            assert fault(proxy.get(target, word)) is None
+            assert fault(proxy.get(target, word, word)) is None
+            assert fault(proxy.get(target, word, bearer(roles=[]))) is None
+
+    def test_no_odd_target_leads_past_the_guard(self, proxy):
+        assert [(t, what) for t in (*ODD, *MORE_ODD) if (what := fault(proxy.get(t)))] == []
+
+    def test_app_and_guard_see_the_same_target(self, proxy):
+        """Whatever passes, the app's own guard says the same of what the app got."""
+        letters = ("%41", "%7e", "~", "%20", "+", "%2B", "%25", "%c3%a9", "!$&'()*,=:@", "%24")
+        for letter in letters:
+            found = told(proxy.get(f"/public/{letter}x?{letter}"))
+            assert found["disagrees"] is None
+            assert found["target"] == f"/public/{letter}x?{letter}"
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            *("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"),
+            *("get", "GeT", "G\u00cbT", "PRI", "POUET", "GET/", "FOO,GET"),
+        ],
+    )
+    def test_no_method_leads_past_the_guard(self, proxy, method):
+        reply = proxy.get("/admin", method=method)
+
+        assert fault(reply) is None
+        assert reply.status != 200
+
+    def test_head_has_the_refusal_without_its_body(self, proxy):
+        reply = proxy.get("/admin", method="HEAD")
+
+        assert reply.status == 401
+        assert reply.raw.endswith(b"\r\n\r\n")
+        assert proxy.get("/admin", bearer(), method="HEAD").status == 200
+
+    def test_a_preflight_is_judged(self, proxy):
+        headers = ("Origin: https://app.example.com", "Access-Control-Request-Method: PUT")
+        assert proxy.get("/admin", *headers, method="OPTIONS").status == 401
+
+    def test_a_body_gets_to_the_app_and_never_in_the_way_of_the_next_request(self, proxy):
+        body = b"GET /admin HTTP/1.1\r\nHost: a\r\nX-A: b"
+        for target, *headers in (
+            ("/public/a",),
+            ("/admin", bearer()),
+            ("/admin",),
+            ("/.well-known/oauth-protected-resource",),
+            ("/.well-known/oauth-protected-resource/nothing",),
+        ):
+            head = [f"POST {target} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *headers]
+            chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            chunked = [*head[:2], "Transfer-Encoding: chunked", *headers]
+            for lines, content in ((head, body), (chunked, chunks)):
+                raw = "\r\n".join((*lines, "Connection: close", "", "")).encode() + content
+                reply = proxy.send(raw)
+                found = told(reply)
+                assert (found is None) == (not target.startswith("/public") and not headers)
+                assert found is None or found["body"] == body.decode()
+                assert fault(proxy.get("/admin")) is None
+                assert proxy.get("/admin").status == 401
+                assert proxy.get("/admin", bearer()).status == 200
+
+    def test_a_handshake_is_judged(self, proxy):
+        def shake(target, *headers):
+            return proxy.get(
+                target,
+                *("Host: api.example.com", "Connection: Upgrade", "Upgrade: websocket"),
+                *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+                *headers,
+            )
+
+        assert shake("/admin").status == 401
+        assert shake("/admin", bearer(roles=[])).status == 403
+        assert shake("/public/a").status == 101
+        opened = shake("/admin", bearer())
+        assert opened.status == 101
+        cookie = f"Cookie: auth_token={token()}"
+        assert shake("/cookie/a", cookie, "Origin: https://evil.example").status == 403
+        assert shake("/cookie/a", cookie, "Origin: https://api.example.com").status == 101
+
+    def test_another_sites_form_is_refused(self, proxy):
+        cookie = f"Cookie: auth_token={token()}"
+        evil, own = "Origin: https://evil.example", "Origin: https://api.example.com"
+        assert proxy.get("/cookie/a", cookie, evil, method="POST").status == 403
+        assert proxy.get("/cookie/a", cookie, own, method="POST").status == 200
+        assert proxy.get("/cookie/a", cookie).status == 200
+
+    @pytest.mark.parametrize("size", [7_000, 12_000, 40_000, 100_000, 1_200_000])
+    def test_headers_of_any_size_are_no_servers_fault(self, proxy, size):
+        for header in ("Authorization: Bearer ", "Cookie: a=", "X-User-Id: ", "X-Original-URI: /"):
+            assert fault(proxy.get("/admin", header + "a" * size)) is None
+        many = [f"X-A{n}: {'b' * 100}" for n in range(size // 100)]
+        assert fault(proxy.get("/admin", *many)) is None
+        assert fault(proxy.get(f"/admin/{'a' * size}")) is None
+
+    def test_an_old_client_without_host_is_answered(self, proxy):
+        assert fault(proxy.send(b"GET /admin HTTP/1.0\r\n\r\n")) is None
+
+    def test_the_proxy_hands_metadata_on(self, proxy):
+        reply = proxy.get("/.well-known/oauth-protected-resource")
+
+        assert reply.status == 200
+        assert reply.header("content-type") == "application/json"
+        assert b'"resource": "https://api.example.com"' in reply.raw
+        challenge = proxy.get("/admin").header("www-authenticate")
+        assert "/.well-known/oauth-protected-resource" in challenge

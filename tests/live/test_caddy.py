@@ -1,0 +1,25 @@
+"""Caddy with ``forward_auth``: examples/proxies/Caddyfile."""
+
+import pytest
+
+from .proxies import EXAMPLES, Facts, behind, need_program, running
+
+
+def start(ports, directory):
+    """Caddy, with nothing of the machine's own."""
+    program = need_program("caddy")
+    configuration = directory / "Caddyfile"
+    configuration.write_text(ports.put_into((EXAMPLES / "Caddyfile").read_text()))
+    arguments = [program, "run", "--adapter", "caddyfile", "--config", str(configuration)]
+    own = {name: str(directory) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    return running(arguments, ports.proxy, directory, "caddy", **own)
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory):
+    with behind(start, tmp_path_factory.mktemp("caddy")) as found:
+        yield found
+
+
+class TestCaddy(Facts):
+    pass

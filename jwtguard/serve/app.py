@@ -14,7 +14,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from jwtguard import drive
@@ -26,7 +25,7 @@ from jwtguard.guard import Guard
 
 from . import metrics
 from .original import Original, Unjudged
-from .proxies import SECRET_HEADER, Proxies
+from .proxies import PROOF, Proxies
 
 log = logging.getLogger("jwtguard.serve")
 
@@ -52,7 +51,6 @@ class ForwardAuth:
     def __init__(self, policies: Mapping[str, Guard], proxies: Proxies) -> None:
         self._policies = {name: Policy(name, guard) for name, guard in policies.items()}
         self._proxies = proxies
-        self._warming: asyncio.Future[object] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -65,13 +63,14 @@ class ForwardAuth:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Ready at once: a provider that is down must not keep a server from starting."""
-        guards = {id(policy.guard): policy.guard for policy in self._policies.values()}
+        warming: list[asyncio.Task[None]] = []
         while True:
             message: Message = await receive()
             if message["type"] == "lifespan.startup":
-                self._warming = asyncio.gather(*(guard.awarm() for guard in guards.values()))
-            elif self._warming is not None:
-                self._warming.cancel()
+                guards = {policy.guard for policy in self._policies.values()}
+                warming = [asyncio.create_task(guard.awarm()) for guard in guards]
+            for task in warming if message["type"] == "lifespan.shutdown" else ():
+                task.cancel()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -87,7 +86,7 @@ class ForwardAuth:
             fields.setdefault(key.decode("latin-1"), []).append(value.decode("latin-1"))
         peer = scope["client"][0] if scope.get("client") else None
         try:
-            why = self._proxies.distrust(peer, fields.pop(SECRET_HEADER, ()))
+            why = self._proxies.distrust(peer, fields.pop(PROOF, ()))
             if why is not None:
                 raise Unjudged(403, why)
             policy = self._policies.get(name)
@@ -110,7 +109,7 @@ class Policy:
         self.name = name
         self.guard = guard
         rules = (*guard.policy.rules, guard.policy.closing)
-        self._forwarded = {header.lower() for bound in rules for header in bound.forward}
+        self.forwarded = {header.lower() for bound in rules for header in bound.forward}
 
     async def decide(self, asked: Original) -> Decision:
         """The guard's decision."""
@@ -131,7 +130,7 @@ class Policy:
         claims = [
             (name, value)
             for name, value in allow.set
-            if name.lower() in self._forwarded and self._is_faithful(name, value)
+            if name.lower() in self.forwarded and self._is_faithful(name, value)
         ]
         return Answer(200, (*claims, *allow.added, ("Cache-Control", "no-store")))
 
@@ -156,7 +155,9 @@ async def verify(policy: Policy, asked: Original) -> Answer:
     if isinstance(decision, Allow):
         return policy.passing(decision)
     # Without a challenge: nginx would send it beside that of the refusal.
-    return _plain(401, "Unauthorized") if decision.status in (401, 302) else _plain(403, "Forbidden")
+    return (
+        _plain(401, "Unauthorized") if decision.status in (401, 302) else _plain(403, "Forbidden")
+    )
 
 
 async def refusal(policy: Policy, asked: Original) -> Answer:
@@ -206,18 +207,13 @@ def _told(deny: Deny) -> Answer:
 
 
 def _about_the_server(method: str, raw: str) -> Answer:
-    # To be asked is to be ready: files are read before the first connection is taken, and keys
-    # are the provider's.
-    page = {
-        "/healthz": partial(_plain, 200, "ok"),
-        "/readyz": partial(_plain, 200, "ok"),
-        "/metrics": _metrics,
-    }.get(raw)
-    if page is None:
+    if raw not in ("/healthz", "/readyz", "/metrics"):
         return _plain(404, "Not found")
     if method not in ("GET", "HEAD"):
         return _plain(405, "Method not allowed", ("Allow", "GET, HEAD"))
-    return page()
+    # To be asked is to be ready: files are read before the first connection is taken, and keys
+    # are the provider's.
+    return _metrics() if raw == "/metrics" else _plain(200, "ok")
 
 
 def _metrics() -> Answer:

@@ -81,13 +81,9 @@ class Original(Request):
         self.scheme = _scheme(fields)
         forwarded_for = fields.get("x-forwarded-for")
         self.client = proxies.client(forwarded_for) if forwarded_for else None
-        # Proxies take Upgrade away, which is for one hop; the rest of a handshake gets here. To
-        # HTTP/2 it is all there is (RFC 8441 section 5).
-        self.websocket = any(name.startswith("sec-websocket-") for name in fields) or any(
-            word.strip().lower() == "websocket"
-            for value in fields.get("upgrade", ())
-            for word in value.split(",")
-        )
+        # Proxies take Upgrade away, which is for one hop; these get here. Over HTTP/2 the version
+        # is all there is of a handshake (RFC 8441 section 5).
+        self.websocket = "sec-websocket-version" in fields or "sec-websocket-key" in fields
         self.mount = ""
 
     async def read_body(self, max_bytes: int) -> bytes:
@@ -97,7 +93,7 @@ class Original(Request):
 
 def _one(fields: Fields, name: str) -> str:
     values = fields.get(name, ())
-    if len(values) != 1 or not values[0]:
+    if len(values) != 1:
         raise Unjudged(400, f"a question names {WANTED}, each once; found {len(values)} {name}")
     return values[0]
 

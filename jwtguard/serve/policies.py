@@ -37,21 +37,21 @@ def read_policies(target: Path) -> Policies:
     guards: dict[str, Guard] = {}
     servers: dict[Path, Settings] = {}
     problems: list[Problem] = []
-    for path in files:
+    for file in files:
         try:
-            guard, settings = _read(path)
+            guard, server = _read(file)
         except ConfigurationError as error:
-            problems += _in(path, error.problems)
+            problems += _in(file, error.problems)
             continue
         if guard is not None:
-            guards[path.stem] = guard
-        if settings is not None:
-            servers[path] = settings
+            guards[file.stem] = guard
+        if server is not None:
+            servers[file] = server
+    path, settings = next(iter(servers.items()), (files[0], Settings()))
     if len(servers) > 1:
-        names = " and ".join(path.name for path in servers)
+        names = " and ".join(one.name for one in servers)
         problems.append(("server", f"stands in {names}; one server listens, so keep one of them"))
     elif not problems:
-        path, settings = next(iter(servers.items()), (files[0], Settings()))
         settings.check_trust()
         problems += _in(path, ((f"server.{word}", what) for word, what in settings.problems))
         if not guards:

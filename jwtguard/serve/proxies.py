@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from .settings import Settings
 
-SECRET_HEADER = "x-jwtguard-proxy-secret"
+PROOF = "x-jwtguard-proxy-secret"
+"""The header that holds the shared secret."""
 
 
 class Proxies:

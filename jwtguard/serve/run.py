@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from jwtguard.core.errors import ConfigurationError
@@ -45,7 +44,8 @@ def serve(target: Path, port: int | None = None) -> int:
     if port is not None and settings.uds is not None:
         raise ConfigurationError([("--port", f"the server listens at {settings.uds}; remove uds")])
     os.environ[TARGET] = str(target.absolute())
-    signal.signal(signal.SIGTERM, _end)
+    # uvicorn repeats the signal once it has ended; what is ours must end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with _listening(settings, target, port) as where:
             address = settings.uds or f"http://{where['host']}:{where['port']}"
@@ -86,11 +86,6 @@ def application() -> ForwardAuth:
         for where, what in lost(guard):
             log.warning("%s: %s: %s", name, where, what)
     return ForwardAuth(policies.guards, Proxies(policies.settings))
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    """uvicorn repeats the signal once it has ended; what is ours must end too."""
-    sys.exit(0)
 
 
 @contextlib.contextmanager
@@ -138,8 +133,6 @@ def _make_way(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ConfigurationError(
-            [("server.uds", f"{path}: {error.strerror or error}")]
-        ) from None
+        raise ConfigurationError([("server.uds", f"{path}: {error.strerror or error}")]) from None
     else:
         raise ConfigurationError([("server.uds", f"somebody listens at {path} already")])

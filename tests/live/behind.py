@@ -52,7 +52,8 @@ async def app(scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.send", "text": text})
-        return await send({"type": "websocket.close"})
+        await send({"type": "websocket.close"})
+        return
     told = {
         "app": text,
         "disagrees": decision.error.reason if isinstance(decision, Deny) else None,

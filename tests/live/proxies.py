@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -18,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from jwtguard.testing import sign
+from tests import shared
 
-from .servers import PROTECTED, ROOT, SECRET, Kind, Server, _free_port, _wait
-from .test_servers import ODD
+from .servers import PROTECTED, ROOT, SECRET, Kind, Reply, Server, _free_port, _wait
+from .test_servers import ENDPATHS, ODD, bypasses
 
 EXAMPLES = ROOT / "examples" / "proxies"
 DOWN = "https://down.example"
@@ -157,6 +159,27 @@ def jwtguard_serve(target: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "jwtguard", "serve", str(target), *options]
 
 
+def over(path, request):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(5)
+        connection.connect(str(path))
+        connection.sendall(request)
+        chunks = []
+        while chunk := connection.recv(1 << 16):
+            chunks.append(chunk)
+    return Reply(b"".join(chunks))
+
+
+def until(is_so):
+    limit = time.monotonic() + 20
+    while time.monotonic() < limit:
+        with contextlib.suppress(OSError):
+            if found := is_so():
+                return found
+        time.sleep(0.05)
+    pytest.fail("it did not come to that")
+
+
 @contextlib.contextmanager
 def behind(
     start: Callable[[Ports, Path], contextlib.AbstractContextManager[object]],
@@ -179,11 +202,14 @@ def behind(
             )
         )
         if is_up:
-            options = [] if "uds" in server else ["--port", str(ports.jwtguard)]
-            port = None if "uds" in server else ports.jwtguard
-            stack.enter_context(
-                running(jwtguard_serve(policy, *options), port, directory, "jwtguard")
-            )
+            if "uds" in server:
+                arguments, port = jwtguard_serve(policy), None
+            else:
+                port = ports.jwtguard
+                arguments = jwtguard_serve(policy, "--port", str(port))
+            stack.enter_context(running(arguments, port, directory, "jwtguard"))
+            if port is None:
+                until(lambda: over(directory / "socket", b"GET /healthz HTTP/1.0\r\n\r\n").status)
         stack.enter_context(start(ports, directory))
         yield Server("proxy", Kind("http", (), ()), ports.proxy)
 
@@ -322,6 +348,11 @@ class Facts:
 
     def test_no_odd_target_leads_past_the_guard(self, proxy):
         assert [(t, what) for t in (*ODD, *MORE_ODD) if (what := fault(proxy.get(t)))] == []
+
+    @shared.absent(ENDPATHS)
+    def test_no_bypass_of_the_list_leads_past_the_guard(self, proxy, record_property):
+        assert [(t, what) for t in bypasses() if (what := fault(proxy.get(t)))] == []
+        shared.count(record_property, ENDPATHS, len(shared.lines(ENDPATHS)))
 
     def test_app_and_guard_see_the_same_target(self, proxy):
         """Whatever passes, the app's own guard says the same of what the app got."""

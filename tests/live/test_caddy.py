@@ -2,7 +2,7 @@
 
 import pytest
 
-from .proxies import EXAMPLES, Facts, behind, need_program, running
+from .proxies import EXAMPLES, Facts, bearer, behind, need_program, running, told
 
 
 def start(ports, directory):
@@ -23,3 +23,10 @@ def proxy(tmp_path_factory):
 
 class TestCaddy(Facts):
     pass
+
+
+def test_without_jwtguard_nobody_gets_to_the_app(tmp_path):
+    with behind(start, tmp_path, is_up=False) as proxy:
+        for target in ("/admin", "/public/a"):
+            reply = proxy.get(target, bearer())
+            assert (reply.status, told(reply)) == (502, None)

@@ -33,7 +33,7 @@ from .errors import (
     Problem,
     Unavailable,
 )
-from .extractor import Bearer, Edits, as_text, check_authorization, read_one
+from .extractor import Bearer, Edits, Place, as_text, check_authorization, read_one
 from .issuer import Issuer
 from .model import (
     NOTHING,
@@ -49,7 +49,9 @@ from .model import (
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
+from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
+from .signin import SignIn, Site
 from .token import Verified, VerifiedToken, token_for_request
 from .trust import Trust, is_due, refreshed, unexpected
 
@@ -68,7 +70,8 @@ class Guard(Trust):
     - ``public_url``: this site's own origin; no address is ever built from the Host header.
     - ``preflight``: a CORS preflight is judged like any request ("judge"), answered for listed
       origins ("answer"), or let through ("pass").
-    - ``login``: where browsers are sent instead of a 401: a path, or an https address.
+    - ``login``: where browsers are sent instead of a 401: a path, or an https address; or a
+      `jwtguard.Login`, which signs them in here.
     - ``remote_user``: the template of ``REMOTE_USER``; ``"{sub}"`` where there is one issuer.
     - ``strip_credentials``: take the token out of what the app sees.
     - ``response_headers``: True for four protective ones, or a mapping; set where the app did not.
@@ -76,6 +79,7 @@ class Guard(Trust):
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
     - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
+    - ``revocations``: what ended before its time (`Revocations`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -93,13 +97,14 @@ class Guard(Trust):
         origins: str | Sequence[str] = (),
         public_url: str | None = None,
         preflight: Preflight = "judge",
-        login: str | None = None,
+        login: str | SignIn | None = None,
         remote_user: str | Unset | None = UNSET,
         strip_credentials: bool = False,
         response_headers: Mapping[str, str] | Literal[True] = {},
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
+        revocations: Revocations | None = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -120,6 +125,7 @@ class Guard(Trust):
                 require_https=require_https,
                 error_body=error_body,
                 protected_resource=protected_resource,
+                revocations=revocations,
                 cache_size=cache_size,
                 clock=clock,
             )
@@ -130,6 +136,8 @@ class Guard(Trust):
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
+        # What decides by itself, whatever a view says.
+        self._own = (self.policy.uncovered, self.policy.metadata, self.policy.sign_in)
         self._forward_names = setup.forward_names
         self.origins = setup.origins
         self._user_name = setup.user_name
@@ -142,9 +150,7 @@ class Guard(Trust):
 
     def _announce(self) -> None:
         """Start-up says what is open, and every switch that makes something less safe."""
-        rules = self.policy.rules
-        opened = [b.rule.text for b in rules if b.access == "public"]
-        log.info("open to everybody: %s", " ".join(opened) or "nothing")
+        log.info("open to everybody: %s", " ".join(self.policy.opened) or "nothing")
         for said in self.switches:
             log.warning("%s", said)
         for where, what in self.warnings:
@@ -208,12 +214,14 @@ class Guard(Trust):
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
                 access = "public"
-            if access is not None and bound not in (self.policy.uncovered, self.policy.metadata):
+            if access is not None and bound not in self._own:
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
+            if bound is self.policy.sign_in:
+                return self._sign_in(request, bound, method)
             if self.preflight != "judge" and is_preflight(request, method):
                 if self.preflight == "pass":
                     allow = self._allow(request, bound, None)
@@ -233,22 +241,31 @@ class Guard(Trust):
                 raw = Bearer.glance(request)
             if raw is None:
                 raw = read_one(bound.explicit, request)
+            candidates = bound.candidates
             if raw is None and bound.ambient:
-                raw = self._read_cookie(request, bound, method)
+                raw = self._read_cookie(bound.ambient, request, bound, method)
+                from_cookie = True
+            if raw is None and bound.session is not None:
+                place, candidates = bound.session
+                raw = self._read_cookie((place,), request, bound, method)
                 from_cookie = True
             if raw is None:
                 if bound.access == "optional":
                     return self._allow(request, bound, None)
                 raise MissingCredentials
-            known = self.verifier.recall(raw, bound.candidates)
+            known = self.verifier.recall(raw, candidates)
             if known is None:
-                verified = self.verifier.verify(raw, bound.candidates)
+                verified = self.verifier.verify(raw, candidates)
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             if is_due(known):  # whatever becomes of this request
                 asking = refreshed(known)
                 return self._wait(asking, request, bound, pattern, raw, from_cookie)
+            site = self.site
+            is_session = site is not None and known.issued_by is site.issuer
+            if site and is_session and site.is_due(known) and not request.websocket:
+                return self._renew(site, request, bound, pattern, known)
             return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
@@ -273,9 +290,41 @@ class Guard(Trust):
         except Exception as error:
             return self._refuse(unexpected(error), request, bound, raw)
 
-    def _read_cookie(self, request: Request, bound: BoundRule, method: str) -> str | None:
+    def _renew(
+        self,
+        site: Site,
+        request: Request,
+        bound: BoundRule,
+        pattern: Pattern | None,
+        known: Verified,
+    ) -> Flow[Decision]:
+        """The rest of `judge` where a session is used that would end soon."""
         try:
-            raw = read_one(bound.ambient, request)
+            added = yield from site.renew(known, request)
+            allow = self._settle(request, bound, pattern, known, True)
+            allow.added = added
+            return allow
+        except AuthError as error:
+            return self._refuse(error, request, bound, known.raw, True)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, known.raw)
+
+    def _sign_in(self, request: Request, bound: BoundRule, method: str) -> Flow[Decision]:
+        """What `jwtguard.login` answers."""
+        assert self.site is not None
+        try:
+            deny = yield from self.site.answer(request, method)
+            return self._answers.completed(deny)
+        except AuthError as error:
+            return self._refuse(error, request, bound, None)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, None)
+
+    def _read_cookie(
+        self, places: Sequence[Place], request: Request, bound: BoundRule, method: str
+    ) -> str | None:
+        try:
+            raw = read_one(places, request)
         except InvalidRequest as error:
             if bound.access != "optional":
                 raise
@@ -376,10 +425,6 @@ class Guard(Trust):
         except Exception as defect:  # a request that cannot even be refused in style
             unexpected(defect)
             return Deny(Unavailable("internal_error"))
-
-    def serves(self, path: str) -> bool:
-        """Whether the guard itself answers at *path*, in the app's place."""
-        return path in self.policy.documents
 
     def is_closing(self, allow: Allow) -> bool:
         """Whether no rule of the user's decided."""

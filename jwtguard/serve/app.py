@@ -126,13 +126,18 @@ class Policy:
         return await drive.arun(decision, *guard.on_loops)
 
     def passing(self, allow: Allow) -> Answer:
-        """200 with what the app is to get, and what its response is to get."""
+        """200 with what the app is to get, and the cookies that its response is to get.
+
+        Each cookie has a name of its own too: nginx and Caddy know one value of a name.
+        """
         claims = [
             (name, value)
             for name, value in allow.set
             if name.lower() in self.forwarded and self._is_faithful(name, value)
         ]
-        return Answer(200, (*claims, *allow.added, ("Cache-Control", "no-store")))
+        cookies = [pair for pair in allow.added if pair[0] == "Set-Cookie"]
+        numbered = [(f"X-Set-Cookie-{n}", value) for n, (_, value) in enumerate(cookies, 1)]
+        return Answer(200, (*claims, *cookies, *numbered, ("Cache-Control", "no-store")))
 
     def _is_faithful(self, name: str, value: str) -> bool:
         """Whether a value gets over the wire as it is: white space around it would be lost
@@ -149,7 +154,7 @@ class Policy:
 
 async def verify(policy: Policy, asked: Original) -> Answer:
     """200, 401 or 403. What the guard serves itself is not asked for here: it may count."""
-    if policy.guard.serves(asked.path):
+    if asked.path in policy.guard.policy.serves:
         return _plain(403, "Forbidden")
     decision = await policy.decide(asked)
     if isinstance(decision, Allow):
@@ -187,7 +192,7 @@ async def auth(policy: Policy, asked: Original) -> Answer:
 
 async def pages(policy: Policy, asked: Original) -> Answer:
     """What the guard serves itself, and nothing else."""
-    if policy.guard.serves(asked.path):
+    if asked.path in policy.guard.policy.serves:
         decision = await policy.decide(asked)
         if isinstance(decision, Deny):
             return _told(decision)

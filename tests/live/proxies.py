@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -49,6 +50,28 @@ jwks_uri   = "http://127.0.0.1:9/jwks"
 [issuer.remote]
 insecure_http = true
 timeout       = 1
+
+[[issuer]]
+issuer     = "{provider}"
+name       = "people"
+audience   = "app"
+algorithms = ["ES256"]
+discovery  = true
+
+[issuer.remote]
+insecure_http = true
+
+[login]
+issuer        = "people"
+client_id     = "app"
+client_secret = "of the app"
+secret        = { env = "JWTGUARD_TEST_SECRET" }
+insecure_http = true
+idle          = 4
+
+[[rule]]
+path    = "/mine/**"
+issuers = "session"
 
 [[rule]]
 path  = "/admin/**"
@@ -116,6 +139,15 @@ class Ports:
             assert f":{found}" in text
             text = text.replace(f":{found}", f":{port}")
         return text
+
+
+def written(
+    directory: Path, server: str = BY_ADDRESS, provider: str = "http://127.0.0.1:9"
+) -> Path:
+    """The policy."""
+    policy = directory / "app.toml"
+    policy.write_text(POLICY.replace("{server}", server).replace("{provider}", provider))
+    return policy
 
 
 def need_program(name: str) -> str:
@@ -187,11 +219,11 @@ def behind(
     server: str = BY_ADDRESS,
     *,
     is_up: bool = True,
+    provider: str = "http://127.0.0.1:9",
 ) -> Iterator[Server]:
     """A proxy that *start* starts, with the app and (where it *is_up*) jwtguard behind it."""
     ports = Ports(_free_port(), _free_port(), _free_port())
-    policy = directory / "app.toml"
-    policy.write_text(POLICY.replace("{server}", server))
+    policy = written(directory, server, provider)
     app = [sys.executable, "-m", "uvicorn", "--http", "h11", "--log-level", "warning"]
     with contextlib.ExitStack() as stack:
         stack.enter_context(
@@ -277,8 +309,80 @@ def values(found, name):
     return [v for n, v in found["headers"] if n.lower().replace("_", "-") == name]
 
 
+def cookies_of(reply):
+    """The cookies that a reply sets, as a browser sends them back; "" takes one away."""
+    head = reply.raw.partition(b"\r\n\r\n")[0].decode("latin-1")
+    found = re.findall(r"(?im)^set-cookie: ([^=]+)=([^;\r\n]*)", head)
+    return dict(found)
+
+
+def cookie_field(cookies):
+    return "Cookie: " + "; ".join(f"{name}={value}" for name, value in cookies.items() if value)
+
+
 class Facts:
-    """What must be so behind every proxy; the fixture ``proxy`` is one."""
+    """What must be so behind every proxy; the fixture ``proxy`` is one, its provider ``idp``."""
+
+    def signed_in(self, proxy, idp, **claims):
+        """The cookies of somebody who asked for /mine/a, was sent to sign in, and is back."""
+        browser = ("Host: api.example.com", "Accept: text/html")
+        asked = proxy.get("/mine/a?b=c", *browser)
+        assert (asked.status, asked.header("location")) == (
+            302,
+            "/auth/login?next=%2Fmine%2Fa%3Fb%3Dc",
+        )
+        left = proxy.get(asked.header("location"), *browser)
+        assert left.status == 302
+        back = idp.sign_in(left.header("location"), "alice", **claims)
+        path = back.removeprefix("https://api.example.com")
+        assert path.startswith("/auth/callback?")
+        done = proxy.get(path, *browser, cookie_field(cookies_of(left)))
+        assert (done.status, done.header("location")) == (302, "/mine/a?b=c")
+        return cookies_of(done)
+
+    def test_people_sign_in_and_are_back_and_sign_out(self, proxy, idp):
+        cookies = self.signed_in(proxy, idp)
+
+        found = told(proxy.get("/mine/a?b=c", cookie_field(cookies)))
+        assert (values(found, "x-user-id"), found["target"]) == (["alice"], "/mine/a?b=c")
+        own = ("Sec-Fetch-Site: same-origin", "Origin: https://api.example.com")
+        out = proxy.get("/auth/logout", cookie_field(cookies), *own, method="POST")
+        assert out.status in (302, 303)
+        assert proxy.get("/mine/a", cookie_field(cookies)).status == 401
+
+    def test_a_session_is_renewed_on_the_way(self, proxy, idp):
+        cookies = self.signed_in(proxy, idp, name="n" * 3000)  # it takes two cookies
+        assert len([value for value in cookies.values() if value]) == 2
+        time.sleep(2.1)  # half of idle
+
+        reply = proxy.get("/mine/a", cookie_field(cookies))
+
+        assert values(told(reply), "x-user-id") == ["alice"]
+        renewed = cookies_of(reply)
+        assert renewed.keys() == {name for name, value in cookies.items() if value}
+        assert reply.header("cache-control") == "no-store"
+        assert b"x-set-cookie" not in reply.raw.lower()
+        assert proxy.get("/mine/a", cookie_field(renewed)).status == 200
+
+    def test_the_provider_ends_sessions_with_a_form(self, proxy, idp):
+        cookies = self.signed_in(proxy, idp, sid="of the provider")
+        event = {"http://schemas.openid.net/event/backchannel-logout": {}}
+        logout = idp.token(
+            "alice", aud="app", sid="of the provider", events=event, jti="1",
+            header={"typ": "logout+jwt"},
+        )  # fmt: skip
+        body = f"logout_token={logout}"
+        lines = (
+            "POST /auth/backchannel-logout HTTP/1.1",
+            "Host: api.example.com",
+            "Content-Type: application/x-www-form-urlencoded",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+            "",
+            body,
+        )
+        assert proxy.send("\r\n".join(lines).encode()).status == 200
+        assert proxy.get("/mine/a", cookie_field(cookies)).status == 401
 
     def test_the_token_opens_what_is_protected_and_the_app_sees_claims_and_target(self, proxy):
         reply = proxy.get("/admin/a%20b?c=%2e&d=//..", bearer(sub="zoë", role="boss"))

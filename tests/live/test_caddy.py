@@ -2,6 +2,8 @@
 
 import pytest
 
+from jwtguard.testing import FakeIssuer
+
 from .proxies import EXAMPLES, Facts, bearer, behind, need_program, running, told
 
 
@@ -16,8 +18,16 @@ def start(ports, directory):
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory):
-    with behind(start, tmp_path_factory.mktemp("caddy")) as found:
+def idp():
+    issuer = FakeIssuer(audience="app", algorithm="ES256")
+    with issuer.serve() as address:
+        issuer.issuer = address
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory, idp):
+    with behind(start, tmp_path_factory.mktemp("caddy"), provider=idp.issuer) as found:
         yield found
 
 

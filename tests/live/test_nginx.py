@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from jwtguard.testing import FakeIssuer
+
 from .proxies import EXAMPLES, Facts, bearer, behind, need_program, running, told
 
 
@@ -25,8 +27,16 @@ def start(ports, directory, change=lambda text: text):
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory):
-    with behind(start, tmp_path_factory.mktemp("nginx")) as found:
+def idp():
+    issuer = FakeIssuer(audience="app", algorithm="ES256")
+    with issuer.serve() as address:
+        issuer.issuer = address
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory, idp):
+    with behind(start, tmp_path_factory.mktemp("nginx"), provider=idp.issuer) as found:
         yield found
 
 
@@ -80,9 +90,9 @@ def test_without_jwtguard_nobody_gets_to_the_app(tmp_path):
             "/public/a",
             "X_User_Id: eve",
         ),
-        ("X-Original-URI     $request_uri;", "X-Original-URI $uri;", "/public/a%2fb", ""),
+        ("X-Original-URI          $request_uri;", "X-Original-URI $uri;", "/public/a%2fb", ""),
         ("proxy_pass http://app;", "proxy_pass http://app/;", "/public/%41", ""),
-        ("X-Forwarded-Proto  $scheme;", "X-Forwarded-Proto $http_x;", "/public/a", "X: a, b"),
+        ("X-Forwarded-Proto       $scheme;", "X-Forwarded-Proto $http_x;", "/public/a", "X: a, b"),
     ],
 )
 def test_what_the_lines_of_the_example_are_for(line, instead, target, header, tmp_path):

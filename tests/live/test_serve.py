@@ -7,16 +7,10 @@ import socket
 import stat
 import subprocess
 
-from .proxies import BY_ADDRESS, POLICY, bearer, jwtguard_serve, over, running, until
+from .proxies import BY_ADDRESS, bearer, jwtguard_serve, over, running, until, written
 from .servers import ROOT, SECRET, Kind, Reply, Server, _free_port
 
 ASKED = ("X-Original-Method: GET", "X-Original-URI: /admin")
-
-
-def written(directory, server=BY_ADDRESS):
-    policy = directory / "app.toml"
-    policy.write_text(POLICY.replace("{server}", server))
-    return policy
 
 
 def ended(target, *options):

@@ -9,15 +9,15 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
-from jwtguard.login import Login
 from jwtguard.serve.settings import Settings
 
 from .files import key_file_warnings
 from .issuers import Issuers
-from .schema import LOGIN, REMOTE_KEYS, RULE, SECRETS, SERVER, TOP
+from .login import read_login
+from .schema import REMOTE_KEYS, RULE, TOP
+from .serving import server
+from .sharing import revocations, store
 from .values import Place, listed
-
-HIDDEN = (*SECRETS, "secret")
 
 
 class Reading(Issuers):
@@ -36,13 +36,15 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
-        self.settings = self.server(mapping)
+        self.settings = server(self, mapping, self.base)
         login = mapping.get("login")
         is_table = isinstance(login, Mapping) and login.keys() != {"env"}
         plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}
         words = self.words(TOP, "", plain)
         if isinstance(login, Mapping) and is_table:
-            words["login"] = self._login(login)
+            words["login"] = read_login(self, login, self.base)
+        words["revocations"] = revocations(self, mapping, self.base)
+        words["store"] = store(self, mapping, self.base)
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -57,26 +59,6 @@ class Reading(Issuers):
         _readings[guard] = self
         return guard
 
-    def _login(self, table: Mapping[str, Any]) -> Login:
-        """What ``[login]`` says."""
-        words = self.words(LOGIN, "login", {k: v for k, v in table.items() if k not in HIDDEN})
-        for word, what in (
-            ("issuer", "the name of an [[issuer]], or the provider's address"),
-            ("client_id", "the name of this service at the provider"),
-        ):
-            if word not in table:
-                self.say(f"login.{word}", f"is missing: {what}")
-        for word in SECRETS:
-            if word in table:
-                words[word] = self.secret_text(f"login.{word}", table[word], self.base)
-        if "secret" in table:
-            words["secret"] = [
-                text
-                for at, given in listed("login.secret", table["secret"], always_index=False)
-                if (text := self.secret_text(at, given, self.base)) is not None
-            ]
-        return Login(**{"issuer": "", "client_id": "", **words})
-
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)
         if "path" not in table:
@@ -88,24 +70,6 @@ class Reading(Issuers):
         complete: dict[str, Any] = {"path": (), **words}
         self.rules.append(Rule(**complete))
         self.places["rules"].append(place)
-
-    def server(self, mapping: Mapping[str, Any]) -> Settings | None:
-        """What ``[server]`` says; None where there is none, or a problem."""
-        table = mapping.get("server")
-        if table is None:
-            return None
-        if not isinstance(table, Mapping):
-            self.say("server", f"is a table, {SERVER}; found {type(table).__name__}")
-            return None
-        before = len(self.problems)
-        plain = {key: value for key, value in table.items() if key != "shared_secret"}
-        words = self.words(SERVER, "server", plain)
-        if "shared_secret" in table:
-            secret = self.secret_text("server.shared_secret", table["shared_secret"], self.base)
-            words["shared_secret"] = secret
-        settings = Settings(**words)
-        self.say_of("server", settings.problems)
-        return settings if len(self.problems) == before else None
 
     def _order(self, problem: Problem) -> int:
         """As a reader goes through the file: its top, then table by table."""
@@ -120,7 +84,7 @@ class Reading(Issuers):
     def _place(self, where: str) -> Place:
         match = _guard_place(where)
         if match is None:
-            return where
+            return re.sub(r"^revocations\b", "revocation", where)
         kind, index, rest = match[1], match[2], match[3]
         if index is None:
             return self.written[kind] + rest

@@ -52,6 +52,7 @@ from .publish import Variables, headers_of, variables_of
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
+from .store import Store
 from .token import Verified, VerifiedToken, token_for_request
 from .trust import Trust, is_due, refreshed, unexpected
 
@@ -80,6 +81,7 @@ class Guard(Trust):
     - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
     - ``revocations``: what ended before its time (`Revocations`).
+    - ``store``: what processes share, such as answers of introspection (`jwtguard.stores`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -105,6 +107,7 @@ class Guard(Trust):
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
         revocations: Revocations | None = None,
+        store: Store | None = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -126,6 +129,7 @@ class Guard(Trust):
                 error_body=error_body,
                 protected_resource=protected_resource,
                 revocations=revocations,
+                store=store,
                 cache_size=cache_size,
                 clock=clock,
             )

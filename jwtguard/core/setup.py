@@ -19,6 +19,7 @@ from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
 from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
+from .store import Store
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -65,6 +66,7 @@ class Parameters:
     error_body: ErrorBody | None
     protected_resource: Any
     revocations: Revocations | None
+    store: Store | None
     cache_size: int
     clock: Clock
 
@@ -182,7 +184,11 @@ class Setup:
         if not isinstance(login, SignIn) or self.public_origin is None:
             return None
         site, problems = login.at(
-            self.public_origin, self.issuers, self.given.revocations, None, self.given.clock
+            self.public_origin,
+            self.issuers,
+            self.given.revocations,
+            self.given.store,
+            self.given.clock,
         )
         self.problems += [(f"login.{where}", what) for where, what in problems]
         return site
@@ -307,6 +313,11 @@ class Setup:
         elif given.revocations is not None:
             what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
             problems.append(("revocations", what))
+        if isinstance(given.store, Store):
+            problems.extend((f"store.{w}", what) for w, what in given.store.problems)
+        elif given.store is not None:
+            what = f"is a jwtguard.stores.RedisStore(…) or its like; found {_found(given.store)}"
+            problems.append(("store", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

@@ -225,7 +225,7 @@ def _metrics() -> Answer:
     found = metrics.exposition()
     if found is None:
         return _plain(404, "Not found")
-    kind, text = found
+    text, kind = found
     return Answer(200, (("Content-Type", kind), ("Cache-Control", "no-store")), text)
 
 

@@ -1,24 +1,32 @@
-"""``/metrics``, where ``prometheus-client`` is installed (the extra ``[prometheus]``)."""
+"""``/metrics``, where the extra ``[prometheus]`` is installed."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
+from tempfile import TemporaryDirectory
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def exposition() -> tuple[str, bytes] | None:
-    """Content type and text of everything that is counted; None where nothing is.
-
-    With several workers prometheus-client adds them up over the files of a directory, which the
-    variable PROMETHEUS_MULTIPROC_DIR names.
-    """
+def exposition() -> tuple[bytes, str] | None:
+    """The text of everything that is counted, and its content type; None where nothing is."""
     if find_spec("prometheus_client") is None:
         return None
-    import prometheus_client
-    from prometheus_client import multiprocess
+    text: tuple[bytes, str] = import_module("jwtguard.observe.prometheus").metrics_text()
+    return text
 
-    registry = prometheus_client.REGISTRY
-    if MULTIPROCESS in os.environ:
-        registry = prometheus_client.CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
+
+@contextmanager
+def added_up() -> Iterator[None]:
+    """A directory over which the workers that are started meanwhile add their numbers up."""
+    if SHARED in os.environ or find_spec("prometheus_client") is None:
+        yield
+        return
+    with TemporaryDirectory(prefix="jwtguard-metrics-") as directory:
+        os.environ[SHARED] = directory
+        try:
+            yield
+        finally:
+            del os.environ[SHARED]

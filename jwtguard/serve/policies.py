@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jwtguard.config.reading import Reading
+from jwtguard.config.serving import server
 from jwtguard.config.values import read_toml
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.guard import Guard
@@ -39,14 +40,14 @@ def read_policies(target: Path) -> Policies:
     problems: list[Problem] = []
     for file in files:
         try:
-            guard, server = _read(file)
+            guard, found = _read(file)
         except ConfigurationError as error:
             problems += _in(file, error.problems)
             continue
         if guard is not None:
             guards[file.stem] = guard
-        if server is not None:
-            servers[file] = server
+        if found is not None:
+            servers[file] = found
     path, settings = next(iter(servers.items()), (files[0], Settings()))
     if len(servers) > 1:
         names = " and ".join(one.name for one in servers)
@@ -71,7 +72,7 @@ def _read(path: Path) -> tuple[Guard | None, Settings | None]:
         raise ConfigurationError([("", str(error))]) from None
     reading = Reading(path.parent)
     guard = None if mapping.keys() == {"server"} else reading.guard(mapping)
-    settings = reading.settings if guard else reading.server(mapping)
+    settings = reading.settings if guard else server(reading, mapping, path.parent)
     if guard is not None and not _is_name(path.stem):
         what = "stands in addresses as the policy's name: letters, digits, - and _, 64 at most"
         reading.say("", f"{path.stem!r} {what}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from jwtguard.core.errors import ConfigurationError
 
+from . import metrics
 from .app import ForwardAuth
 from .policies import lost, read_policies
 from .proxies import Proxies
@@ -47,7 +48,10 @@ def serve(target: Path, port: int | None = None) -> int:
     # uvicorn repeats the signal once it has ended; what is ours must end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with _listening(settings, target, port) as where:
+        with (
+            metrics.added_up() if settings.workers > 1 else contextlib.nullcontext(),
+            _listening(settings, target, port) as where,
+        ):
             address = settings.uds or f"http://{where['host']}:{where['port']}"
             print(f"jwtguard serve: {', '.join(policies.guards)} at {address}", file=sys.stderr)
             uvicorn.run(

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import logging
+import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -452,6 +455,17 @@ def test_a_handshake_is_not_for_this_server():
         asyncio.run(server()({"type": "websocket"}, None, None))
 
 
+def test_numbers_are_there_where_somebody_counts(monkeypatch):
+    observing = SimpleNamespace(metrics_text=lambda: (b"a 1\n", "text/plain; version=1.0.0"))
+    monkeypatch.setitem(sys.modules, "jwtguard.observe.prometheus", observing)
+    answer = ask_server(server(), "/metrics", peer="203.0.113.9")
+    assert (answer.status, answer.body) == (200, b"a 1\n")
+    assert answer.header("content-type") == "text/plain; version=1.0.0"
+
+    monkeypatch.setitem(sys.modules, "jwtguard.observe.prometheus", None)  # as not installed
+    assert ask_server(server(), "/metrics").status == 404
+
+
 # --- files --------------------------------------------------------------------------------------
 
 ISSUER = """
@@ -601,10 +615,18 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_page_shows_the_examples_as_they_are():
     page = (ROOT / "docs" / "forward-auth.md").read_text("utf-8")
-    for path in sorted((ROOT / "examples" / "proxies").iterdir()):
-        assert path.name in page
-    for name in ("nginx.conf", "Caddyfile", "traefik.yml", "envoy.yaml"):
-        assert f"```{'nginx' if name == 'nginx.conf' else 'text'}\n# {name}\n" in page
+    files = {path.name: path.read_text("utf-8") for path in (ROOT / "examples/proxies").iterdir()}
+    assert files.keys() == {"nginx.conf", "Caddyfile", "traefik.yml", "envoy.yaml", "app.toml"}
+    shown = re.findall(r"```(?:nginx|caddyfile|yaml)\n(.*?)```", page, re.DOTALL)
+    assert len(shown) == 5
+    for block in shown:
+        assert sum(block in text for text in files.values()) == 1
+    for name in files:
+        assert f"`{name}`" in page
+
+
+def test_the_policy_of_the_examples_is_good(capsys):
+    assert main(["check", str(ROOT / "examples" / "proxies" / "app.toml")]) == 0
 
 
 def test_logs_say_who_was_not_believed(caplog):

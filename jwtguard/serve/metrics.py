@@ -12,9 +12,11 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 def exposition() -> tuple[bytes, str] | None:
     """The text of everything that is counted, and its content type; None where nothing is."""
-    if find_spec("prometheus_client") is None:
+    try:
+        observing = import_module("jwtguard.observe.prometheus")
+    except ModuleNotFoundError:
         return None
-    text: tuple[bytes, str] = import_module("jwtguard.observe.prometheus").metrics_text()
+    text: tuple[bytes, str] = observing.metrics_text()
     return text
 
 

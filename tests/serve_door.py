@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from jwtguard import Guard, drive
 from jwtguard.core import Allow
 from jwtguard.serve.app import ForwardAuth, Policy
-from jwtguard.serve.proxies import Proxies
+from jwtguard.serve.proxies import Askers
 from jwtguard.serve.settings import Settings
 
 from .contract import CASES, UNASKED, Case
@@ -71,7 +71,7 @@ def ask_server(
 
 def server_of(guard: Guard) -> ForwardAuth:
     """It serves *guard* as the policy "p", and believes PROXY."""
-    return ForwardAuth({"p": guard}, Proxies(Settings(trusted_proxies=PROXY)))
+    return ForwardAuth({"p": guard}, Askers(Settings(trusted_proxies=PROXY)))
 
 
 def question(ask: Ask) -> list[tuple[str, str]]:
@@ -80,6 +80,7 @@ def question(ask: Ask) -> list[tuple[str, str]]:
         "X-Forwarded-Method": ask.method,
         "X-Forwarded-Uri": ask.target,
         "X-Forwarded-Proto": ask.scheme,
+        "X-Forwarded-For": "127.0.0.1",
         **({"Sec-WebSocket-Version": "13"} if ask.websocket else {}),
     }
     own = {name.lower() for name in said}
@@ -114,7 +115,8 @@ def serve_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer
     path = unquote(ask.target.partition("?")[0])
     token = allow.token
     seen = Seen(path, ask.query, headers, token, token.claims if token else {}, {}, _words(headers))
-    return Answer(200, list(APP_HEADERS), APP_BODY, seen)
+    handed_on = [pair for pair in answer.headers if pair[0] in ("ratelimit", "ratelimit-policy")]
+    return Answer(200, [*APP_HEADERS, *handed_on], APP_BODY, seen)
 
 
 def _is_the_proxys(case: Case) -> bool:

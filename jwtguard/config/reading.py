@@ -14,6 +14,7 @@ from jwtguard.serve.settings import Settings
 from .files import key_file_warnings
 from .issuers import Issuers
 from .login import read_login
+from .ratestore import read_rate_store
 from .schema import REMOTE_KEYS, RULE, TOP
 from .serving import server
 from .sharing import revocations, store
@@ -45,6 +46,7 @@ class Reading(Issuers):
             words["login"] = read_login(self, login, self.base)
         words["revocations"] = revocations(self, mapping, self.base)
         words["store"] = store(self, mapping, self.base)
+        words["rate_store"] = read_rate_store(self, mapping.get("rate_store"), self.base)
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)

@@ -25,7 +25,7 @@ from jwtguard.guard import Guard
 
 from . import metrics
 from .original import Original, Unjudged
-from .proxies import PROOF, Proxies
+from .proxies import PROOF, Askers
 
 log = logging.getLogger("jwtguard.serve")
 
@@ -46,11 +46,11 @@ def _plain(status: int, text: str, *headers: tuple[str, str]) -> Answer:
 
 
 class ForwardAuth:
-    """Answers the questions of *proxies* by the guard that each names: *policies*, by name."""
+    """Answers the questions of *askers* by the guard that each names: *policies*, by name."""
 
-    def __init__(self, policies: Mapping[str, Guard], proxies: Proxies) -> None:
+    def __init__(self, policies: Mapping[str, Guard], askers: Askers) -> None:
         self._policies = {name: Policy(name, guard) for name, guard in policies.items()}
-        self._proxies = proxies
+        self._askers = askers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,14 +86,14 @@ class ForwardAuth:
             fields.setdefault(key.decode("latin-1"), []).append(value.decode("latin-1"))
         peer = scope["client"][0] if scope.get("client") else None
         try:
-            why = self._proxies.distrust(peer, fields.pop(PROOF, ()))
+            why = self._askers.distrust(peer, fields.pop(PROOF, ()))
             if why is not None:
                 raise Unjudged(403, why)
             policy = self._policies.get(name)
             if policy is None:
                 known = ", ".join(self._policies)
                 raise Unjudged(404, f"there is no policy {escaped(name)}; there are {known}")
-            asked = Original(scope, receive, fields, tail, self._proxies)
+            asked = Original(scope, receive, fields, tail, self._askers)
         except Unjudged as error:
             log.warning("/%s/%s: not judged: %s", endpoint, escaped(name), error)
             if endpoint == "verify" or error.status == 403:
@@ -126,7 +126,7 @@ class Policy:
         return await drive.arun(decision, *guard.on_loops)
 
     def passing(self, allow: Allow) -> Answer:
-        """200 with what the app is to get, and the cookies that its response is to get.
+        """200 with what the app is to get, and what its response is to get.
 
         Each cookie has a name of its own too: nginx and Caddy know one value of a name.
         """
@@ -135,9 +135,10 @@ class Policy:
             for name, value in allow.set
             if name.lower() in self.forwarded and self._is_faithful(name, value)
         ]
-        cookies = [pair for pair in allow.added if pair[0] == "Set-Cookie"]
-        numbered = [(f"X-Set-Cookie-{n}", value) for n, (_, value) in enumerate(cookies, 1)]
-        return Answer(200, (*claims, *cookies, *numbered, ("Cache-Control", "no-store")))
+        added = [pair for pair in allow.added if pair[0] != "Cache-Control"]
+        cookies = [value for name, value in added if name == "Set-Cookie"]
+        numbered = [(f"X-Set-Cookie-{number}", value) for number, value in enumerate(cookies, 1)]
+        return Answer(200, (*claims, *added, *numbered, ("Cache-Control", "no-store")))
 
     def _is_faithful(self, name: str, value: str) -> bool:
         """Whether a value gets over the wire as it is: white space around it would be lost

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from jwtguard.asgi import Receive, Scope, ScopeRequest
 from jwtguard.core.model import Request
 
-from .proxies import Proxies
+from .proxies import Askers
 
 BY_HEADERS = (
     ("x-original-method", "x-original-uri"),  # nginx
@@ -38,6 +38,8 @@ class OriginalHeaders:
         name = name.lower()
         if name == "host":  # Traefik asks under the name of this server
             return self._fields.get("x-forwarded-host") or self._fields.get(name, ())
+        if name == "x-forwarded-for":  # who the client is has been said; see `Original.client`
+            return ()
         return self._fields.get(name, ())
 
 
@@ -57,7 +59,7 @@ class Original(Request):
         receive: Receive,
         fields: Fields,
         tail: str | None,
-        proxies: Proxies,
+        askers: Askers,
     ) -> None:
         self._scope = scope
         self._receive = receive
@@ -79,8 +81,7 @@ class Original(Request):
         self.path = unquote(path.encode("latin-1").decode("ascii", "replace"))
         self.headers = OriginalHeaders(fields)
         self.scheme = _scheme(fields)
-        forwarded_for = fields.get("x-forwarded-for")
-        self.client = proxies.client(forwarded_for) if forwarded_for else None
+        self.client = askers.client(fields.get("x-forwarded-for", ()))
         # Proxies take Upgrade away, which is for one hop; these get here. Over HTTP/2 the version
         # is all there is of a handshake (RFC 8441 section 5).
         self.websocket = "sec-websocket-version" in fields or "sec-websocket-key" in fields

@@ -16,7 +16,7 @@ from jwtguard.core.errors import ConfigurationError
 from . import metrics
 from .app import ForwardAuth
 from .policies import lost, read_policies
-from .proxies import Proxies
+from .proxies import Askers
 from .settings import Settings
 
 log = logging.getLogger("jwtguard.serve")
@@ -89,7 +89,7 @@ def application() -> ForwardAuth:
     for name, guard in policies.guards.items():
         for where, what in lost(guard):
             log.warning("%s: %s: %s", name, where, what)
-    return ForwardAuth(policies.guards, Proxies(policies.settings))
+    return ForwardAuth(policies.guards, Askers(policies.settings))
 
 
 @contextlib.contextmanager

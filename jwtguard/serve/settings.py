@@ -1,16 +1,13 @@
 """``[server]``: where ``jwtguard serve`` listens, and whom it believes."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from jwtguard.core.addresses import UNIX, Proxies
 from jwtguard.core.errors import Problem
 from jwtguard.core.wording import as_list
 
 HOST, PORT = "127.0.0.1", 8642
-UNIX = "unix"
 MIN_SECRET = 16  # characters
-
-Network = IPv4Network | IPv6Network
 
 
 class Settings:
@@ -42,14 +39,15 @@ class Settings:
         self.port = PORT if port is None else port
         self.uds = uds
         self.workers = workers
-        self.networks: list[Network] = []
-        self.trusts_socket = False
+        self.trusted = tuple(as_list(trusted_proxies))
         self.secret = None if shared_secret is None else shared_secret.encode()
         self._check_address(host, port)
         if not _is_number(workers, 1, 1024):
             self._say("workers", f"is a number of processes, 1 or more; found {workers!r}")
-        for index, text in enumerate(as_list(trusted_proxies)):
-            self._read_proxy(f"trusted_proxies[{index}]", text)
+        self.problems += Proxies(self.trusted).problems
+        if UNIX in self.trusted and uds is None:
+            what = "has 'unix', which means whoever may open the Unix socket, and there is no uds"
+            self._say("trusted_proxies", what)
         if shared_secret is not None and len(shared_secret) < MIN_SECRET:
             self._say(
                 "shared_secret",
@@ -72,31 +70,9 @@ class Settings:
         if host is not None or port is not None:
             self._say("uds", "stands for host and port; remove those, or this")
 
-    def _read_proxy(self, place: str, text: object) -> None:
-        if text == UNIX:
-            self.trusts_socket = True
-            if self.uds is None:
-                self._say(place, "means whoever may open the Unix socket, and there is no uds")
-            return
-        try:
-            if not isinstance(text, str):
-                raise ValueError
-            network = ip_network(text)
-        except ValueError as error:
-            why = " (host bits are set)" if "host bits" in str(error) else ""
-            self._say(
-                place,
-                f"is an address such as '10.0.0.7', a network such as '10.0.0.0/24', or 'unix'; "
-                f"found {text!r}{why}",
-            )
-            return
-        if network.prefixlen == 0:
-            self._say(place, f"{text!r} is everybody; name the addresses of your proxies")
-        self.networks.append(network)
-
     def check_trust(self) -> None:
         """A server must know whom to believe, a guard in an app need not."""
-        if not self.networks and not self.trusts_socket and self.secret is None:
+        if not self.trusted and self.secret is None:
             example = f'["{UNIX}"]' if self.uds else '["127.0.0.1"]'
             self._say(
                 "trusted_proxies",

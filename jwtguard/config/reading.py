@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
+from jwtguard.observe import by_name
 
 from .files import key_file_warnings
 from .issuers import Issuers
@@ -32,6 +33,8 @@ class Reading(Issuers):
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
         words = self.words(TOP, "", mapping)
+        if "observer" in words:
+            words["observer"] = self._observers(words["observer"])
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -45,6 +48,16 @@ class Reading(Issuers):
         guard.warnings = tuple(self.in_file_words(warning) for warning in warnings)
         _readings[guard] = self
         return guard
+
+    def _observers(self, given: object) -> list[object]:
+        """A file names its observers; a mapping in Python may hold some of its own."""
+        found: list[object] = []
+        for place, one in listed("observer", given, always_index=False):
+            try:
+                found.append(by_name(one) if isinstance(one, str) else one)
+            except ConfigurationError as error:
+                self.say(place, str(error))
+        return found
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)

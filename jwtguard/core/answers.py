@@ -58,10 +58,10 @@ class Answers:
             metadata = self._resources.address_for(request.mount + request.path)
             bearer = challenge.challenge(error, self._realm, metadata)
             deny = challenge.refusal(error, request, ref, bearer, extra, self._error_body)
-        if not self.response_headers:
-            return deny
-        headers = self._with_response_headers(deny.headers)
-        return Deny(error, deny.status, headers, deny.body, ref)
+        deny.rule = said_by
+        if self.response_headers:
+            deny.headers = self._with_response_headers(deny.headers)
+        return deny
 
     def _redirect(
         self, error: AuthError, request: Request, bound: BoundRule

@@ -46,12 +46,14 @@ from .model import (
     Published,
     Request,
 )
+from .observing import Decided, Observer
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
+from .reporting import ReportUntil
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .token import Verified, VerifiedToken, token_for_request
-from .trust import Trust, is_due, refreshed, unexpected
+from .trust import Trust, is_due, unexpected
 
 log = logging.getLogger("jwtguard")
 
@@ -76,7 +78,10 @@ class Guard(Trust):
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
     - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
+    - ``report_until``: a date, at most 90 days ahead: before it, what would be refused is logged
+      and reaches the app as anonymous. For rules that say nothing else, and for odd paths.
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
+    - ``observer``: an `observe.Observer`, or several: told of decisions and exchanges.
     - ``clock``: seconds since the epoch.
 
     Raises `errors.ConfigurationError` with every problem at once.
@@ -100,7 +105,9 @@ class Guard(Trust):
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
+        report_until: ReportUntil | None = None,
         cache_size: int = 4096,
+        observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = time.time,
     ) -> None:
         setup = Setup(
@@ -120,7 +127,9 @@ class Guard(Trust):
                 require_https=require_https,
                 error_body=error_body,
                 protected_resource=protected_resource,
+                report_until=report_until,
                 cache_size=cache_size,
+                observer=observer,
                 clock=clock,
             )
         )
@@ -130,6 +139,7 @@ class Guard(Trust):
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
+        self._unruled = setup.unruled
         self._forward_names = setup.forward_names
         self.origins = setup.origins
         self._user_name = setup.user_name
@@ -187,7 +197,10 @@ class Guard(Trust):
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
             return None
-        return Allow(token_for_request(known), bound.rule, self._forward_names, published)
+        token = token_for_request(known)
+        if self._watch is not None:
+            self._watch.recalled(bound.label, token)
+        return Allow(token, bound.rule, self._forward_names, published)
 
     def judge(
         self,
@@ -201,6 +214,21 @@ class Guard(Trust):
         *is_public* is asked where no rule of the user's decides: whether the view itself says that
         it is open. *access* stands for the rule's own, where a view judges for itself.
         """
+        watch = self._watch
+        if watch is None:
+            return self._judge(request, is_public, access)
+        began = watch.timer()
+        decision = self._judge(request, is_public, access)
+        if isinstance(decision, (Allow, Deny)):
+            return watch.decision(decision, began)
+        return watch.waiting(decision, began)
+
+    def _judge(
+        self,
+        request: Request,
+        is_public: Callable[[], bool] | None,
+        access: Access | None,
+    ) -> Decision | Flow[Decision]:
         bound: BoundRule | None = None
         raw: str | None = None
         from_cookie = False
@@ -247,7 +275,7 @@ class Guard(Trust):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             if is_due(known):  # whatever becomes of this request
-                asking = refreshed(known)
+                asking = self.refreshed(known)
                 return self._wait(asking, request, bound, pattern, raw, from_cookie)
             return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
@@ -372,14 +400,27 @@ class Guard(Trust):
                 error = _worse(error, request, bound)
         label = bound.label if bound else None
         try:
+            where = bound or self._unruled
+            if where.report_until is not None and self._clock() < where.report_until:
+                refused.report(error, request, "-", label, raw, enforced=False)
+                allow = self._allow(request, where, None)
+                allow.reported = error
+                return allow
             return self._answers.refusal(error, request, bound, label, raw)
         except Exception as defect:  # a request that cannot even be refused in style
             unexpected(defect)
             return Deny(Unavailable("internal_error"))
 
+    def reported_until(self, request: Request) -> float | None:
+        """When what is refused of such a request begins to be, in seconds since the epoch."""
+        try:
+            return self.policy.route(request)[0].report_until
+        except AuthError:
+            return self._unruled.report_until
+
     def is_closing(self, allow: Allow) -> bool:
-        """Whether no rule of the user's decided."""
-        return allow.rule is self.policy.closing.rule
+        """Whether the request was let through, and by no rule of the user's."""
+        return allow.rule is self.policy.closing.rule and allow.reported is None
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None
@@ -389,6 +430,8 @@ class Guard(Trust):
         It is logged and told as a rule's refusal would be; *said_by* stands for the rule.
         """
         bound, _ = self.policy.choose(request.path, request.method.upper())
+        if self._watch is not None:
+            self._watch.decided(Decided("refused", said_by, error=error))
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 

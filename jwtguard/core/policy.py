@@ -10,6 +10,7 @@ from .extractor import Bearer, Place, as_places
 from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
+from .reporting import ReportUntil
 from .requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .wording import as_list, did_you_mean, one_of
 
@@ -26,7 +27,7 @@ HTTPS = (False, "refuse", "redirect")
 
 _OWN_WORDS = frozenset(
     {"path", "access", "methods", "credentials", "issuers", "status", "login", "forward", "https"}
-    | {"opaque_tail"}
+    | {"opaque_tail", "report_until"}
 )
 
 
@@ -46,6 +47,8 @@ class Rule:
     - ``https``: "refuse", "redirect" or False instead of the guard's ``require_https``.
     - ``opaque_tail``: for a ``/tree/**`` that serves names of its own (files): encoded slashes,
       ``;``, ``?``, ``#`` and empty segments pass behind the prefix.
+    - ``report_until``: a date, at most 90 days ahead: before it, what this rule refuses is logged
+      and reaches the app as anonymous. False: enforced, whatever the guard's says.
     - the words of `Requirement`: ``scopes any_scope roles any_role require check``.
 
     Problems are reported by `Guard`, all at once.
@@ -64,6 +67,7 @@ class Rule:
         forward: Mapping[str, str] | None = None,
         https: Literal[False, "refuse", "redirect"] | None = None,
         opaque_tail: bool = False,
+        report_until: ReportUntil | Literal[False] | None = None,
         **requirement: Unpack[RequirementWords],
     ) -> None:
         self.problems: list[Problem] = []
@@ -81,6 +85,7 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
+        self.report_until = report_until
         words: dict[str, Any] = {**requirement}
         for word in words.keys() - REQUIREMENT_WORDS:
             hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
@@ -172,6 +177,7 @@ class BoundRule:
         "origin",
         "reads_authorization",
         "removed",
+        "report_until",
         "requirement",
         "rule",
         "variants",
@@ -186,6 +192,7 @@ class BoundRule:
         login: str | None,
         https: Literal[False, "refuse", "redirect"],
         strip_credentials: bool,
+        report_until: float | None = None,
     ) -> None:
         self.rule = rule
         self.access = rule.access
@@ -204,6 +211,7 @@ class BoundRule:
         # A rule that answers 401 to a valid token must not send its bearer to log in again.
         self.login = None if rule.status == 401 else login
         self.https = https
+        self.report_until = report_until  # seconds since the epoch; None: refusals are enforced
         # Whether all that counts is a token in Authorization, so that it can be recalled.
         self.is_plain = (
             rule.access != "public"

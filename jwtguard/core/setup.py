@@ -14,8 +14,10 @@ from .grammar import is_quotable, is_token
 from .issuer import Issuer
 from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
+from .observing import Watch, observer_problems
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
+from .reporting import Reporting
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -61,7 +63,9 @@ class Parameters:
     require_https: Any
     error_body: ErrorBody | None
     protected_resource: Any
+    report_until: Any
     cache_size: int
+    observer: Any
     clock: Clock
 
 
@@ -113,11 +117,25 @@ class Setup:
         )
         self.problems += self.resources.problems
         self.warnings += self.resources.warnings
+        self.reporting = Reporting(given.report_until, self.rules, given.clock)
+        self.problems += self.reporting.problems
+        self.warnings += self.reporting.warnings
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
+        uncovered.report_until = self.reporting.by_all
         metadata = self._bound(Rule(self.resources.paths, access="public"), None)
         metadata.label = "protected_resource"
+        metadata.report_until = None  # the app has no such page
         self.policy = Policy(bound, closing, uncovered, metadata)
+        # Stands for the rule of a request that is reported before any rule was asked.
+        places = [place for one in (closing, *bound) for place in one.rule.places]
+        self.unruled = self._bound(Rule("/**", credentials=places), None)
+        self.unruled.report_until = self.reporting.by_all
+        labels: dict[object, str] = {
+            one.rule: one.label for one in (metadata, uncovered, closing, *reversed(bound))
+        }
+        watchers = as_list(given.observer)
+        self.watch = Watch(watchers, labels) if watchers else None
         found = Consistency(
             self.issuers, self.rules, self.policy, given.login, self.public_origin is not None
         )
@@ -136,6 +154,7 @@ class Setup:
             login or None,
             https,
             given.strip_credentials,
+            self.reporting.by(rule),
         )
 
     def candidates(self, names: Iterable[str] | None) -> Candidates:
@@ -246,6 +265,7 @@ class Setup:
             )
         if not callable(given.clock):
             problems.append(("clock", "is a function that returns seconds since 1970"))
+        problems += observer_problems(given.observer)
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

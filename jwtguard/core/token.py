@@ -20,6 +20,8 @@ class Verified:
 
     published: tuple[object, Any] = (None, None)
     """What the last rule made of it (`publish.Published`): most tokens meet one rule again."""
+    is_told = False
+    """Whether an observer was told that it was verified."""
     _scopes: frozenset[str] | None = None
     _roles: frozenset[str] | None = None
 

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Sequence
+from typing import TypeVar
 
 from .candidates import Candidates
 from .claims import check_types
@@ -18,12 +19,15 @@ from .errors import (
 from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import Background, Clock, Flow, Request
+from .observing import Kind
 from .requirement import Requirement
 from .setup import Setup
 from .token import Verified, VerifiedToken, token_for_request
 from .verifier import Verifier
 
 log = logging.getLogger("jwtguard")
+
+T = TypeVar("T")
 
 
 class Trust:
@@ -34,7 +38,8 @@ class Trust:
         self._clock = clock
         self.policy = setup.policy
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
-        self.verifier = Verifier(cache_size, clock)
+        self._watch = setup.watch
+        self.verifier = Verifier(cache_size, clock, setup.watch)
 
     def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
         """The issuers that may speak: those named, or those of the closing rule.
@@ -78,7 +83,7 @@ class Trust:
         if known is None:
             verified = self.verifier.verify(raw, candidates)
             known = verified if isinstance(verified, Verified) else (yield from verified)
-        return (yield from refreshed(known)) if is_due(known) else known
+        return (yield from self.refreshed(known)) if is_due(known) else known
 
     def renew_flow(self, token: VerifiedToken) -> Flow[float]:
         """For how many seconds more a token that was good may be taken to be.
@@ -110,10 +115,26 @@ class Trust:
         """
         flows: list[Flow[None]] = []
         for issuer in self.issuers:
-            flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
+            for source in issuer.sources:
+                if isinstance(source, RefreshingKeySource):
+                    flows.append(self._told(_warm(source), issuer, "keys"))
             if issuer.introspection is not None:
-                flows.append(issuer.introspection.warm())
+                flows.append(self._told(issuer.introspection.warm(), issuer, "introspection"))
         return [_without_defects(flow) for flow in flows]
+
+    def refreshed(self, known: Verified) -> Flow[Verified]:
+        """A refresh of the keys is begun, and nobody waits for it."""
+        assert known.refreshing is not None
+        try:
+            yield Background(self._told(known.refreshing.refresh(), known.issued_by, "keys"))
+        except FetchError as error:  # it could not be started; somebody tries again in a while
+            log.error("keys were not refreshed: %s", error)
+        except Exception as error:  # a source of the user's
+            unexpected(error)
+        return known
+
+    def _told(self, flow: Flow[T], issuer: Issuer, kind: Kind) -> Flow[T]:
+        return flow if self._watch is None else self._watch.exchanges(flow, issuer.name, kind)
 
     @property
     def switches(self) -> list[str]:
@@ -150,18 +171,6 @@ def is_due(known: Verified) -> bool:
     except Exception as error:  # a source of the user's
         unexpected(error)
         return False
-
-
-def refreshed(known: Verified) -> Flow[Verified]:
-    """A refresh of the keys is begun, and nobody waits for it."""
-    assert known.refreshing is not None
-    try:
-        yield Background(known.refreshing.refresh())
-    except FetchError as error:  # it could not be started; somebody tries again in a while
-        log.error("keys were not refreshed: %s", error)
-    except Exception as error:  # a source of the user's
-        unexpected(error)
-    return known
 
 
 def unexpected(error: Exception) -> Unavailable:

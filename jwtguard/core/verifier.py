@@ -29,6 +29,7 @@ from .jose import Header, claims_of, parse, remember_header
 from .keyloader import AnyKeys, LocalKeys, RemoteKeySource, as_source
 from .keys import Key, KeySet
 from .model import Clock, Flow
+from .observing import Watch
 from .token import Verified, copied
 from .wording import as_list
 
@@ -39,11 +40,12 @@ _JWT_DOTS = (2, 4)  # in the compact serializations (RFC 7515 section 7.1, RFC 7
 class Verifier:
     """Verifies tokens for a Guard and remembers the good ones."""
 
-    __slots__ = ("_cache", "_clock")
+    __slots__ = ("_cache", "_clock", "_watch")
 
-    def __init__(self, cache_size: int, clock: Clock) -> None:
+    def __init__(self, cache_size: int, clock: Clock, watch: Watch | None = None) -> None:
         self._cache = TokenCache(cache_size)
         self._clock = clock
+        self._watch = watch
 
     def recall(self, raw: str, candidates: Candidates) -> Verified | None:
         """What is known of a token seen before, if it is still good for these candidates.
@@ -110,8 +112,11 @@ class Verifier:
         header: Header,
         source: RemoteKeySource,
     ) -> Flow[Verified]:
+        lookup = source.lookup(header.algorithm, header.kid)
+        if self._watch is not None:
+            lookup = self._watch.exchanges(lookup, issuer.name, "keys")
         try:
-            yield from source.lookup(header.algorithm, header.kid)
+            yield from lookup
         except FetchError as error:
             unavailable = KeysUnavailable(hint=str(error))
             unavailable.issuer = issuer.name
@@ -132,7 +137,10 @@ class Verifier:
         asked_at = self._clock()
         try:
             was_good = self._cache.get(raw) is not None
-            answer, is_kept = yield from introspection.ask(raw, was_good=was_good)
+            asking = introspection.ask(raw, was_good=was_good)
+            if self._watch is not None:
+                asking = self._watch.exchanges(asking, issuer.name, "introspection")
+            answer, is_kept = yield from asking
             try:
                 now = self._clock()
                 if signed is None:

@@ -47,6 +47,7 @@ ALLOWED = {
     "types",
     "typing",
     "urllib.parse",
+    "weakref",
 }
 # Opening files, evaluating text, starting things.
 FORBIDDEN_CALLS = {"open", "exec", "eval", "compile", "__import__", "input", "print"}
@@ -59,10 +60,10 @@ LAYERS = [
     {"model"},
     {"jose", "algorithms", "disguise"},
     {"keys"},
-    {"keyloader", "paths", "extractor", "browser", "refused", "freshness"},
+    {"keyloader", "paths", "extractor", "browser", "refused", "freshness", "reporting"},
     {"discovery", "client_auth"},
     {"remote"},
-    {"tenants", "introspection"},
+    {"tenants", "introspection", "observing"},
     {"issuer", "cache", "publish", "requirement", "challenge"},
     {"candidates"},
     {"verifier", "policy"},

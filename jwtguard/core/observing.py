@@ -91,7 +91,7 @@ class Decided:
         return None if subject is None else fingerprint(subject)
 
     def __repr__(self) -> str:
-        return f"<Decided {self.verdict} {self.rule or '-'} {self.reason or ''}>"
+        return f"<Decided {self.verdict} {self.rule} {self.reason}>"
 
 
 class Exchange:

@@ -53,10 +53,9 @@ class Reporting:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._clock = clock
-        others = [rule.text for rule in rules if rule.report_until is None]
-        self.by_default = self._read(
-            "report_until", given, " ".join([*others, "and what no rule names"])
-        )
+        others = " ".join(rule.text for rule in rules if rule.report_until is None)
+        names = f"{others} and what no rule names" if others else "what no rule names"
+        self.by_default = self._read("report_until", given, names)
         self._own: dict[Rule, float | None] = {}
         for index, rule in enumerate(rules):
             value = rule.report_until

@@ -291,6 +291,7 @@ def test_exchanges_that_nobody_names_are_each_told():
         second = yield Fetch("https://a.test")
         nothing = yield Background(inner())
         assert nothing is None
+        yield Fetch("https://c.test")
         return first.status, second.status
 
     def inner():
@@ -299,7 +300,7 @@ def test_exchanges_that_nobody_names_are_each_told():
     seen, watched = watching(flow())
     assert run(watched, lambda wanted: Fetched(204, {}, b"")) == (204, 204)
     assert [one.url for one in seen.exchanges] == [
-        "https://a.test", "https://a.test", "https://b.test"
+        "https://a.test", "https://a.test", "https://b.test", "https://c.test"
     ]  # fmt: skip
 
 

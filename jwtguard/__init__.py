@@ -14,6 +14,8 @@ from .core.requirement import Requirement
 from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
+from .login import Login
+from .revocation import Revocations
 
 __version__ = "0.1.0"
 
@@ -28,9 +30,11 @@ __all__ = [
     "Introspection",
     "Issuer",
     "JWKSet",
+    "Login",
     "PublicKey",
     "RemoteKeys",
     "Requirement",
+    "Revocations",
     "Rule",
     "Secret",
     "VerifiedToken",

@@ -3,6 +3,7 @@
 A request is judged once, but a WebSocket or an event stream may outlive its token by days. So the
 token of an open connection is looked at again when it expires, and every 30 seconds in between:
 its key may have left the key set, its issuer may have been asked and say that it is not active.
+Where something was revoked, all are looked at within half a second.
 Where it is no longer good, the client sees the connection closed and the app a disconnect. An
 outage ends nothing before the token's own end.
 """
@@ -12,9 +13,11 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from . import drive
 from .core.errors import AuthError, ConfigurationError, JWTGuardError
+from .core.revocation import Revocations
 from .core.token import VerifiedToken
 from .guard import Guard
 
@@ -26,6 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 RECHECK = 30.0  # seconds between two looks at a token
+LISTEN = 0.5  # seconds between two looks at whether something was revoked
 
 
 class ConnectionEnded(JWTGuardError, OSError):
@@ -45,18 +49,63 @@ class Watch:
             )
         self._guard = guard
         self._exchanges = exchanges
+        self._news = None if guard.revocations is None else _News(guard.revocations)
         self._grace: float = grace  # type: ignore[assignment]
 
     async def end_of(self, token: VerifiedToken) -> None:
         """Return when connections opened with *token* are over."""
         try:
             while True:
+                version = self._news and self._news.version
                 flow = self._guard.renew_flow(token)
-                left = await drive.arun(flow, *self._exchanges)
-                await asyncio.sleep(min(RECHECK, left))
+                left = min(RECHECK, await drive.arun(flow, *self._exchanges))
+                if self._news is None:
+                    await asyncio.sleep(left)
+                else:
+                    await self._news.wait(left, version)
         except AuthError as error:
             log.info("a connection ends: %s, issuer=%s", error.reason, token.issuer)
         await asyncio.sleep(self._grace)
+
+
+class _News:
+    """Wakes those who wait when something is revoked. On each event loop, one looks for all."""
+
+    def __init__(self, revocations: Revocations) -> None:
+        self._revocations = revocations
+        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, set[asyncio.Future[None]]]
+        self._waiting = WeakKeyDictionary()
+
+    @property
+    def version(self) -> object:
+        return self._revocations.version
+
+    async def wait(self, seconds: float, version: object) -> None:
+        """Return after *seconds*, or where something was revoked since *version*."""
+        if self.version is not version:
+            return
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(loop)
+        if waiting is None:
+            waiting = self._waiting[loop] = set()
+            loop.call_later(LISTEN, self._look, loop, version)
+        woken = loop.create_future()
+        waiting.add(woken)
+        try:
+            await asyncio.wait([woken], timeout=seconds)
+        finally:
+            waiting.discard(woken)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, version: object) -> None:
+        waiting, now = self._waiting[loop], self.version
+        if not waiting:
+            del self._waiting[loop]
+            return
+        if now is not version:
+            for woken in waiting:
+                if not woken.done():
+                    woken.set_result(None)
+        loop.call_later(LISTEN, self._look, loop, now)
 
 
 class _Connection:

@@ -13,8 +13,8 @@ async def feed():
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakSet
@@ -48,6 +48,7 @@ from .transport import for_loops
 if TYPE_CHECKING:
     from flask.sansio.blueprints import Blueprint
     from quart.wrappers import BaseRequestWebsocket
+    from quart.wrappers.response import ResponseBody
 
     from .transport import Client
 
@@ -57,8 +58,9 @@ __all__ = ["JWTGuard", "current_claims", "current_token", "public", "requires"]
 class JWTGuard:
     """Judges every request and WebSocket handshake of a Quart app, before anything of the app's.
 
-    As `jwtguard.flask.JWTGuard`. A handshake is refused before it is accepted, and a WebSocket
-    ends *expiry_grace* seconds after its token does; with None it goes on for as long as it likes.
+    As `jwtguard.flask.JWTGuard`. A handshake is refused before it is accepted. WebSockets and
+    server-sent events end *expiry_grace* seconds after their token does; with None they go on for
+    as long as they like.
     """
 
     def __init__(
@@ -191,9 +193,12 @@ class _Door(Extension):
             return await _response(decision)
         if decision is not None:
             self._publish(connection, scope, decision)
-            if decision.token is not None and self._watch is not None and not is_http:
-                ending = _end(cast(quart.Websocket, connection), self._watch, decision.token)
-                vars(connection)[_ENDING] = asyncio.create_task(ending)
+            if decision.token is not None and self._watch is not None:
+                if is_http:
+                    vars(connection)[_ENDS_WITH] = decision.token
+                else:
+                    ending = _end(cast(quart.Websocket, connection), self._watch, decision.token)
+                    vars(connection)[_ENDING] = asyncio.create_task(ending)
         return None
 
     def _publish(self, connection: "BaseRequestWebsocket", given: asgi.Scope, allow: Allow) -> None:
@@ -212,12 +217,19 @@ class _Door(Extension):
 
     async def complete(self, response: Any) -> Any:
         """The response as the guard wants it to be; the last ``after_request`` function."""
-        if not hasattr(_connection(), JUDGED):
+        connection = _connection()
+        if not hasattr(connection, JUDGED):
             self.check_entered()
             # An error came up before it was anybody's turn, as in a URL value preprocessor.
             response = await self.judge() or response
         if response is not None:  # of a WebSocket that was accepted there is none
-            self.add_headers(response, getattr(_connection(), JUDGED))
+            self.add_headers(response, getattr(connection, JUDGED))
+        token = vars(connection).get(_ENDS_WITH)
+        if token is not None and isinstance(response, quart.Response):
+            assert self._watch is not None
+            if response.mimetype == "text/event-stream":
+                body = _until_end(response.response, self._watch, token)
+                response.response = cast("ResponseBody", body)
         return response
 
     async def forget(self, error: BaseException | None) -> None:
@@ -227,7 +239,9 @@ class _Door(Extension):
             ending.cancel()
 
 
-_ENDING = "_jwtguard_ending"
+# Attributes of a connection.
+_ENDING = "_jwtguard_ending"  # the task that closes a WebSocket
+_ENDS_WITH = "_jwtguard_ends_with"  # the token that an answer with events ends with
 
 
 def _routed(connection: "BaseRequestWebsocket", scope: asgi.Scope) -> asgi.Scope:
@@ -260,6 +274,38 @@ async def _end(websocket: quart.Websocket, watch: Watch, token: VerifiedToken) -
     # RFC 6455 section 7.4.1: 1008, policy violation. The server then tells the app.
     with suppress(RuntimeError):  # closed by the app itself
         await websocket.close(1008, "the token has ended")
+
+
+@asynccontextmanager
+async def _until_end(
+    body: "ResponseBody", watch: Watch, token: VerifiedToken
+) -> AsyncIterator[AsyncIterable[Any]]:
+    """*body*, cancelled as where the client leaves; the end of the answer is then sent as ever."""
+    over = asyncio.timeout(None)
+
+    async def end() -> None:
+        await watch.end_of(token)
+        over.reschedule(asyncio.get_running_loop().time())
+
+    try:
+        async with over:
+            ending = asyncio.create_task(end())
+            try:
+                async with body as events, aclosing(_before(over, events)) as kept:
+                    yield kept
+            finally:
+                ending.cancel()
+    except TimeoutError:
+        if not over.expired():  # it is the app's own
+            raise
+
+
+async def _before(over: asyncio.Timeout, events: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    """What comes before the end, also from an app that goes on when it is cancelled."""
+    async for event in events:
+        if over.expired():
+            return
+        yield event
 
 
 async def _response(deny: Deny) -> quart.Response:

@@ -12,8 +12,9 @@ import pytest
 import werkzeug.test
 from django.conf.urls.static import static
 from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
@@ -21,15 +22,16 @@ from django.utils.functional import SimpleLazyObject
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+import jwtguard.asgi
 import jwtguard.django
 from jwtguard import Discovery, FromCookie, FromQuery, Guard, Issuer, Rule, errors
 from jwtguard.django import GuardMiddleware, current_guard, public, requires
 from jwtguard.errors import ConfigurationError, FetchError
-from jwtguard.testing import FakeIssuer
+from jwtguard.testing import Clock, FakeIssuer
 
 from .django_door import DJANGO_DOORS
 from .django_project import ASK, BACKEND, GUARD, Urls, aask, ask, site
-from .doors import Ask
+from .doors import Ask, scope_of
 
 ROOT = Path(__file__).parent.parent
 IDP = FakeIssuer(algorithm="ES256")
@@ -559,6 +561,46 @@ def test_a_middleware_that_is_sync_only_changes_nothing(send, above):
     with site(CLOSED, [path("x", view)], MIDDLEWARE=order):
         assert send("/x").status_code == 401
         assert send("/x", ALICE).content == b"alice"
+
+
+def test_server_sent_events_end_with_their_token_where_the_asgi_door_stands_in_front():
+    clock = Clock()
+    idp = FakeIssuer(algorithm="ES256", clock=clock)
+    guard = Guard([idp.trusted(leeway=0)], clock=clock)
+
+    async def events(sub):
+        yield f"data: {sub}\n\n"
+        clock.advance(3600)
+        await asyncio.sleep(0.3)
+        yield "data: late\n\n"
+
+    async def stream(request):
+        return StreamingHttpResponse(events(request.jwt.subject), content_type="text/event-stream")
+
+    sent = []
+
+    async def converse():
+        over = asyncio.Event()
+        incoming = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive():
+            if not incoming:
+                await over.wait()
+            return incoming.pop() if incoming else {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message.get("body"))
+            if message.get("more_body") is False:
+                over.set()
+
+        headers = [("Authorization", idp.bearer("alice", expires=1)), ("Host", "testserver")]
+        app = jwtguard.asgi.GuardMiddleware(ASGIHandler(), guard)
+        await asyncio.wait_for(app(scope_of(Ask("/x", headers=headers)), receive, send), 10)
+
+    with site(guard, [path("x", stream)]):
+        asyncio.run(converse())
+
+    assert sent == [None, b"data: alice\n\n", b""]
 
 
 REMOTE = Issuer(IDP.issuer, audience=IDP.audience, algorithms=["ES256"], keys=Discovery(IDP.issuer))

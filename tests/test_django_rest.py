@@ -8,6 +8,7 @@ from .django_project import ASK, BACKEND, GUARD, ask, site
 
 # REST framework reads the settings when it is imported.
 # isort: split
+from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
@@ -23,10 +24,12 @@ from rest_framework.viewsets import ViewSet
 
 import jwtguard.wsgi
 from jwtguard import Discovery, Guard, Issuer, Requirement, Rule
+from jwtguard.cli.routing import words_of
 from jwtguard.core.verifier import Verifier
 from jwtguard.django import public, requires
 from jwtguard.django.rest import NotChecked, Requires, TokenAuthentication, TokenRefused
 from jwtguard.errors import ConfigurationError
+from jwtguard.routes import routes_of
 from jwtguard.testing import FakeIssuer, verified
 
 IDP = FakeIssuer(algorithm="ES256")
@@ -490,3 +493,39 @@ def test_the_schema_has_the_lock():
     }
     assert {"jwtguard": []} in schema["paths"]["/x"]["get"]["security"]
     assert PermissionDenied is not None
+
+
+# --- what the list of routes says ----------------------------------------------------------------
+
+
+class Strict(IsAuthenticated):
+    """A project's own."""
+
+
+SAID = {
+    "known by a token": ([IsAuthenticated], [TokenAuthentication], ["requires a valid token"]),
+    "a permission that derives from it": (
+        [Strict],
+        [TokenAuthentication],
+        ["requires a valid token"],
+    ),
+    "open": ([AllowAny], [TokenAuthentication], []),
+    "known by something else": ([IsAuthenticated], [SessionAuthentication], []),
+    "in words": (
+        [Requires(scopes="read")],
+        [TokenAuthentication],
+        ["requires scopes read"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("permissions", "authentication", "said"), SAID.values(), ids=SAID)
+def test_the_list_of_routes_knows_views_that_let_in_whoever_is_known(
+    permissions, authentication, said
+):
+    view = page(*permissions, authentication=authentication)
+    with site(None, [path("x", view)], MIDDLEWARE=[]):
+        [route] = routes_of(WSGIHandler())
+
+    assert [words_of(one) for one in route.said] == said
+    assert route.guarded is False

@@ -269,7 +269,7 @@ def test_the_first_rule_that_matches_says_which_credentials_and_issuers_count(in
         return answer.json() if answer.status_code == 200 else answer.status_code
 
     jobs, people, admin = bearer(idp=JOBS), bearer(), bearer(roles="admin")
-    cookie = {"Cookie": IDP.cookie(cookie="session")}
+    cookie = IDP.cookie(cookie="session")
     for _ in range(2):  # what is remembered of a token opens nothing else
         assert ask("/jobs", jobs) == "jobs"
         assert ask("/jobs", people) == 401
@@ -367,8 +367,8 @@ OPTIONAL = {
     "a token that lacks the scope": (bearer(), 403),
     "a broken token": ({"Authorization": "Bearer x.y.z"}, 401),
     "an expired token": (bearer(expires=-60), 401),
-    "a good cookie": ({"Cookie": IDP.cookie(scopes="notes:read")}, "alice"),
-    "an expired cookie": ({"Cookie": IDP.cookie(expires=-60)}, None),
+    "a good cookie": (IDP.cookie(scopes="notes:read"), "alice"),
+    "an expired cookie": (IDP.cookie(expires=-60), None),
 }
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from jwtguard import Guard, Issuer, RemoteKeys, drive, errors, lifetime
+from jwtguard import Guard, Issuer, RemoteKeys, Revocations, drive, errors, lifetime
 from jwtguard.asgi import GuardMiddleware
 from jwtguard.core import Fetched
 from jwtguard.testing import FakeIssuer
@@ -340,3 +340,68 @@ class Breakable:
         if self.broken:
             raise RuntimeError
         return self._source.current()
+
+
+# --- revoked tokens -----------------------------------------------------------------------------
+
+
+def revocable(expires=3600):
+    revocations = Revocations()
+    idp = FakeIssuer()
+    guard = Guard([idp.trusted()], revocations=revocations)
+    return revocations, guard, [idp.bearer(f"user-{n}", expires=expires) for n in range(3)]
+
+
+def open_websocket(guarded, bearer):
+    client = Client({"type": "websocket.connect"})
+    scope = scope_of(Ask("/x", headers=[("Authorization", bearer)], websocket=True))
+    task = asyncio.ensure_future(guarded(scope, client.receive, client.send))
+    return client, task
+
+
+async def listening(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+
+
+def test_a_websocket_ends_within_a_second_of_the_revocation_of_its_token_and_no_other_does():
+    revocations, guard, bearers = revocable()
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        guarded = GuardMiddleware(listening, guard)
+        connections = [open_websocket(guarded, bearer) for bearer in bearers]
+        await asyncio.sleep(0.05)
+        for ended, name in enumerate(("user-0", "user-1")):
+            begun = loop.time()
+            await revocations.arevoke("sub", name, before=3e9)
+            await asyncio.wait_for(connections[ended][1], 5)
+            assert loop.time() - begun < 1
+            open_ones = [not task.done() for _, task in connections]
+            assert open_ones == [number > ended for number in range(3)]
+        assert [client.sent[-1] for client, _ in connections[:2]] == [CLOSE, CLOSE]
+        connections[2][1].cancel()
+        await asyncio.wait([connections[2][1]])
+        # Nobody waits, so nobody looks; and then again.
+        await asyncio.sleep(2 * lifetime.LISTEN)
+        client, task = open_websocket(guarded, bearers[2])
+        await asyncio.sleep(0.05)
+        revocations.revoke("sub", "user-2", before=3e9)
+        await asyncio.wait_for(task, 5)
+        assert client.sent[-1] == CLOSE
+
+    asyncio.run(run())
+
+
+def test_what_is_revoked_while_a_token_is_looked_at_is_not_missed():
+    revocations, _, _ = revocable()
+
+    async def run():
+        news = lifetime._News(revocations)
+        version = news.version
+        revocations.revoke("sub", "somebody")
+        await asyncio.wait_for(news.wait(60, version), 1)
+        await asyncio.wait_for(news.wait(0.01, news.version), 1)
+
+    asyncio.run(run())

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import quart
+import werkzeug
 from quart.testing import WebsocketResponseError
 from quart.views import MethodView
 
@@ -546,6 +547,143 @@ def test_a_websocket_that_is_over_is_watched_by_nobody(words):
     sent, left = asyncio.run(talk())
     assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
     assert (sent[1]["code"], left) == (1000, set())
+
+
+# --- server-sent events ---------------------------------------------------------------------------
+
+
+class Stream:
+    """An app with a stream of events, and a client that listens to the end of it.
+
+    The clock of the guard is past the token's end once the second event is asked for.
+    """
+
+    def __init__(self, mimetype="text/event-stream", view=None, expires=1, **words):
+        self.now = time.time()
+        self.sent = []
+        self.ended = []
+        self.words = words
+        self.mimetype = mimetype
+        self.issuer = FakeIssuer(algorithm="ES256", clock=lambda: self.now)
+        self.guard = Guard([self.issuer.trusted(leeway=0)], clock=lambda: self.now)
+        self.headers = [("Authorization", self.issuer.bearer("alice", expires=expires))]
+        self.app = quart.Quart(__name__)
+        self.app.add_url_rule("/", "stream", view or self.view)
+
+    async def view(self):
+        response = quart.Response(quart.stream_with_context(self.events)(), mimetype=self.mimetype)
+        response.timeout = None
+        return response
+
+    async def events(self):
+        yield f"data: {current_token.subject}\n\n"
+        self.now += 3600
+        try:
+            await asyncio.sleep(0.3)
+            yield "data: late\n\n"
+        except asyncio.CancelledError:
+            self.ended.append("cancelled")
+            raise
+        finally:
+            self.ended.append("closed")
+
+    async def listen(self):
+        left = asyncio.Event()
+
+        async def receive():
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            self.sent.append(message)
+
+        await asyncio.wait_for(self.app(served(Ask("/", headers=self.headers)), receive, send), 10)
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    def heard(self):
+        """The text of an answer that came to its end, and was then watched by nobody."""
+        if "jwtguard" not in self.app.extensions:
+            JWTGuard(self.app, self.guard, **self.words)
+        assert asyncio.run(self.listen()) == set()
+        start, *bodies = self.sent
+        assert (start["type"], start["status"]) == ("http.response.start", 200)
+        assert [message["more_body"] for message in bodies] == [True] * (len(bodies) - 1) + [False]
+        return b"".join(message["body"] for message in bodies).decode()
+
+
+def test_server_sent_events_end_with_their_token():
+    stream = Stream()
+
+    assert stream.heard() == "data: alice\n\n"
+    assert stream.ended == ["cancelled", "closed"]
+
+
+def test_events_go_on_for_as_long_as_they_are_given():
+    alice, late = "data: alice\n\n", "data: late\n\n"
+
+    assert Stream(expiry_grace=0.05).heard() == alice
+    assert Stream(expiry_grace=5).heard() == alice + late
+    assert Stream(expiry_grace=None).heard() == alice + late
+    assert Stream(expires=7200).heard() == alice + late
+
+
+def test_other_answers_are_sent_to_their_end():
+    assert Stream("text/plain").heard() == "data: alice\n\ndata: late\n\n"
+
+
+def test_a_stream_that_goes_on_when_it_is_cancelled_is_not_heard():
+    async def events():
+        yield "data: alice\n\n"
+        stream.now += 3600
+        while True:
+            try:
+                await asyncio.sleep(0.3)
+            except asyncio.CancelledError:
+                stream.ended.append("cancelled")
+            yield "data: late\n\n"
+
+    stream = Stream()
+    stream.events = events
+
+    assert stream.heard() == "data: alice\n\n"
+    assert stream.ended == ["cancelled"]
+
+
+def test_a_timeout_of_the_apps_own_is_its_own():
+    async def events():
+        yield "data: alice\n\n"
+        raise TimeoutError
+
+    stream = Stream()
+    stream.events = events
+    JWTGuard(stream.app, stream.guard)
+
+    assert asyncio.run(stream.listen()) == set()
+    assert [message.get("more_body") for message in stream.sent] == [None, True]
+
+
+def test_events_of_whoever_sends_no_token_are_watched_by_nobody():
+    stream = Stream()
+    stream.guard = Guard(
+        [stream.issuer.trusted()], [Rule("/", access="optional")], clock=lambda: stream.now
+    )
+    stream.headers = []
+    stream.events = lambda: iter_async("data: nobody\n\n")
+
+    assert stream.heard() == "data: nobody\n\n"
+
+
+async def iter_async(*events):
+    for event in events:
+        yield event
+
+
+def test_an_answer_of_werkzeugs_is_sent_as_it_is():
+    async def view():
+        return werkzeug.Response(["data: x\n\n"], mimetype="text/event-stream")
+
+    assert Stream(view=view).heard() == "data: x\n\n"
 
 
 # --- a guard in front as well ---------------------------------------------------------------------

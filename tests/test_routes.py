@@ -22,11 +22,13 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.shared_data import SharedDataMiddleware
 
 import jwtguard.flask
 from jwtguard import Guard, Requirement, Rule, asgi, wsgi
 from jwtguard.cli import main
 from jwtguard.cli.routing import _deciding
+from jwtguard.django import GuardMiddleware
 from jwtguard.django import requires as django_requires
 from jwtguard.fastapi import Protected, install
 from jwtguard.flask import requires
@@ -211,6 +213,11 @@ def listed(monkeypatch, capsys):
     return run
 
 
+def behind(app, door=wsgi.GuardMiddleware):
+    """The app with a guard in front."""
+    return door(app, GUARD)
+
+
 def short(report):
     """Method and route -> section, rules, what the view says."""
     return {
@@ -246,7 +253,7 @@ def test_a_flask_app(listed):
     opened = mark(lambda: "", "public")
     app.add_url_rule("/open", "open", opened)
     app.add_url_rule("/admin/open", "admin", opened)
-    code, report = listed(app)
+    code, report = listed(behind(app))
     assert short(report) == {
         ("GET", "/health"): ("public", "0:/health"),
         ("GET", "/static/<path:filename>"): ("public", "0:/static/**"),
@@ -270,7 +277,7 @@ def test_a_flask_app(listed):
         ("POST", "/reports/<path:p>"): ("refused", "closing:/**"),
     }
     assert code == 0
-    assert report["guarded"] is False
+    assert report["guarded"] is True
 
 
 def test_a_starlette_app_with_others_in_it(listed):
@@ -350,7 +357,7 @@ def test_a_django_project(listed, project):
         re_path("^(x|y)$", view),
         path("reports/", view),
     )
-    code, report = listed(app, Rule("/health", access="public"), RULES[2])
+    code, report = listed(behind(app), Rule("/health", access="public"), RULES[2])
     assert short(report) == {
         ("any", "/health"): ("public", "0:/health"),
         ("any", "/users/<int:id>/"): ("protected", "closing:/**", "requires scopes users"),
@@ -366,9 +373,16 @@ def test_a_django_project(listed, project):
     assert code == 0
 
 
-def test_djangos_own_middleware_is_a_guard(listed, project):
+class OfTheProject(GuardMiddleware):
+    """What a project may make of it."""
+
+
+@pytest.mark.parametrize(
+    "name", ["jwtguard.django.GuardMiddleware", f"{__name__}.{OfTheProject.__name__}"]
+)
+def test_djangos_own_middleware_is_a_guard(listed, project, name):
     app = project(path("health", view))
-    with override_settings(MIDDLEWARE=["jwtguard.django.GuardMiddleware"]):
+    with override_settings(MIDDLEWARE=["django.middleware.common.CommonMiddleware", name]):
         _, report = listed(app)
     assert report["guarded"] is True
 
@@ -384,12 +398,13 @@ def test_a_litestar_app(listed):
     @litestar.asgi("/files", is_mount=True, copy_scope=True)
     async def files(scope: types.Scope, receive: types.Receive, send: types.Send) -> None: ...
 
-    code, report = listed(litestar.Litestar([of, files], openapi_config=None, logging_config=None))
+    app = litestar.Litestar([of, files], openapi_config=None, logging_config=None)
+    code, report = listed(behind(app, asgi.GuardMiddleware))
     assert short(report) == {
         ("any", "/files/**"): ("protected", "closing:/**"),
         ("GET", "/u/{id:int}/{rest:path}"): ("protected", "closing:/**"),
     }
-    assert (code, report["guarded"]) == (0, False)
+    assert (code, report["guarded"]) == (0, True)
     doors = litestar.middleware.DefineMiddleware(asgi.GuardMiddleware, guard=GUARD)
     _, report = listed(
         litestar.Litestar([of], openapi_config=None, logging_config=None, middleware=[doors])
@@ -467,11 +482,89 @@ def test_a_decorator_above_its_route_is_a_problem(listed):
     @app.get("/wrong")
     def wrong(): ...
 
-    code, report = listed(app)
+    code, report = listed(behind(app))
     assert code == 1
     [problem] = report["problems"]
     assert problem["where"] == "/wrong"
     assert "above the route" in problem["what"]
+
+
+def bare_fastapi(path):
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.get(path)(view)
+    return app
+
+
+def bare_litestar(path):
+    litestar = pytest.importorskip("litestar")
+
+    @litestar.get(path)
+    async def of() -> str: ...
+
+    return litestar.Litestar([of], openapi_config=None, logging_config=None)
+
+
+def bare_quart(path):
+    app = pytest.importorskip("quart").Quart(__name__, static_folder=None)
+    app.add_url_rule(path, "view", aview)
+    return app
+
+
+# An app without a guard -> how one comes in front.
+BARE = [
+    (flask_app, "JWTGuard(app, guard) of jwtguard.flask;"),
+    (bare_quart, "JWTGuard(app, guard) of jwtguard.quart;"),
+    (starlette_app, "install(app, guard) of jwtguard.starlette;"),
+    (bare_fastapi, "install(app, guard) of jwtguard.fastapi;"),
+    (bare_litestar, "install(app, guard) of jwtguard.litestar;"),
+    (
+        lambda path: SharedDataMiddleware(flask_app(path), {}),
+        "GuardMiddleware(app, guard) of jwtguard.wsgi or jwtguard.asgi;",
+    ),
+]
+
+
+@pytest.mark.parametrize(("app", "door"), BARE, ids=lambda one: getattr(one, "__name__", None))
+def test_an_app_without_a_guard_is_open_and_told_how_to_put_one_in_front(listed, capsys, app, door):
+    code, report = listed(app("/health"))
+    assert (code, report["guarded"]) == (1, False)
+    assert short(report) == {("GET", "/health"): ("unguarded", "0:/health")}
+    [problem] = report["problems"]
+    assert problem["where"] == "some_app:app"
+    assert door in problem["what"]
+    assert "--app wsgi:app" in problem["what"]
+    assert main(["routes", "some_app:guard", "--app", "some_app:app"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "some_app:app: 1 route, 1 open to everybody",
+        "note: no guard stands in front of some_app:app",
+        "behind no guard: open, unless the app itself refuses",
+        "  GET  /health  not used: 0:/health (public)",
+    ]
+    assert "(a token)" not in " ".join(lines)
+
+
+def test_a_django_project_without_the_middleware_is_open(listed, project):
+    app = project(path("health", view))
+    code, report = listed(app)
+    assert (code, report["routes"][0]["access"]) == (1, "unguarded")
+    assert "GuardMiddleware of jwtguard.django in MIDDLEWARE;" in report["problems"][0]["what"]
+
+
+def test_a_route_that_asks_for_a_token_itself_is_not_open(listed, capsys):
+    app = bare_fastapi("/health")
+    app.get("/items", dependencies=[Depends(Protected(GUARD, roles="x"))])(view)
+    code, report = listed(app)
+    assert code == 1
+    assert short(report) == {
+        ("GET", "/health"): ("unguarded", "0:/health"),
+        ("GET", "/items"): ("protected", "closing:/**", "requires roles x"),
+    }
+    app.router.routes.pop(0)
+    code, report = listed(app)
+    assert (code, report["guarded"], report["problems"]) == (0, False, [])
+    assert main(["routes", "some_app:guard", "--app", "some_app:app"]) == 0
+    assert "note: no guard stands in front of some_app:app" in capsys.readouterr().out
 
 
 def test_an_app_that_is_mounted_beside_the_guard_is_a_problem(listed):
@@ -513,7 +606,7 @@ def test_an_app_inside_itself_is_listed_once(listed):
 def test_an_attribute_that_no_guard_looks_at_opens_nothing(listed):
     app = flask.Flask(__name__, static_folder=None)
     app.add_url_rule("/health", "health", requires()(lambda: ""))
-    _, report = listed(app)
+    _, report = listed(behind(app))
     [row] = report["routes"]
     assert row["access"] == "protected"
     assert "nobody meets this" in row["notes"][0]
@@ -535,18 +628,18 @@ def test_an_app_that_cannot_be_read_is_wrong_use(listed, capsys, app, said):
 
 
 def test_a_function_that_makes_the_app_is_called(listed, capsys):
-    listed(flask_app("/feed"))
+    listed(behind(flask_app("/feed")))
     assert main(["routes", "some_app:guard", "--app", "some_app:make()"]) == 0
     assert "/feed" in capsys.readouterr().out
 
 
 def test_what_is_open_stands_first_and_lines_fit(listed, capsys):
     parameters = "".join(f"/<p{number}>" for number in range(9))
-    listed(flask_app("/mine", f"/reports{parameters}", "/users/<name>", "/health"))
+    listed(behind(flask_app("/mine", f"/reports{parameters}", "/users/<name>", "/health")))
     assert main(["routes", "some_app:guard", "--app", "some_app:app"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "some_app:app: 4 routes, 2 open to everybody"
-    assert lines[3:6] == [
+    assert lines[1:4] == [
         "open to everybody",
         "  GET  /health  0:/health (public)",
         "may be open to everybody, depending on the path",

@@ -149,13 +149,14 @@ def test_a_bearer_is_the_value_of_an_authorization_header(idp):
 def test_a_cookie_passes_with_an_origin_of_the_same_site_only(idp):
     guard = Guard([idp.trusted()], [Rule("/app/**", credentials={"cookie": "auth_token"})])
 
-    def post(*origin):
-        headers = [("Host", "app.test"), ("Cookie", idp.cookie("alice")), *origin]
+    def post(sent):
+        headers = [("Host", "app.test"), *sent.items()]
         return guard.decide(Request("POST", "/app/", headers=headers)).status
 
-    assert post() == 403
-    assert post(("Origin", "https://evil.test")) == 403
-    assert post(("Origin", "https://app.test")) == 200
+    assert post({"Cookie": idp.cookie("alice")["Cookie"]}) == 403
+    assert post(idp.cookie("alice", origin="https://evil.test")) == 403
+    assert post(idp.cookie("alice", origin="https://app.test")) == 200
+    assert post(idp.cookie("alice")) == 200, "without a site of its own: Sec-Fetch-Site"
 
 
 def test_verified_makes_a_token_to_hand_to_code_under_test():

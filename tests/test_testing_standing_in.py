@@ -384,17 +384,17 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("words", "page"), PAGES.values(), ids=PAGES)
-def test_cookie_headers_are_what_a_page_of_the_site_sends(words, page):
+def test_a_cookie_comes_with_the_origin_of_the_site(words, page):
     guard = Guard([issuer()], [COOKIE], **words)
 
     with FakeIssuer.standing_in(guard) as idp:
-        sent = idp.cookie_headers("alice")
+        sent = idp.cookie("alice")
         assert sent.get("Origin") == page
         assert sent["Cookie"].startswith("__Host-session=")
         assert decide(guard, "POST", "/app/x", sent).status == 200
-        evil = idp.cookie_headers("alice", origin="https://evil.test")
+        evil = idp.cookie("alice", origin="https://evil.test")
         assert decide(guard, "POST", "/app/x", evil).status == 403
-        assert decide(guard, "POST", "/app/x", {"Cookie": idp.cookie()}).status == 403
+        assert decide(guard, "POST", "/app/x", {"Cookie": sent["Cookie"]}).status == 403
 
 
 def test_it_stands_in_behind_both_doors():

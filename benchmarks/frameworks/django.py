@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from io import BytesIO
 from types import ModuleType
 from typing import Any
@@ -83,32 +84,37 @@ def configure(signer: Signer) -> None:
 
 
 def apps(signer: Signer) -> dict[str, Handler]:
+    return apps_of(__name__, signer)
+
+
+def apps_of(name: str, signer: Signer) -> dict[str, Any]:
+    """The apps of a module, sync or async: its Handler, its view, its decorators and middleware."""
     configure(signer)
     from jwtguard.django import requires  # wants the settings
 
+    of = import_module(name)
+    make_view, handler = of.make_view, of.Handler
     needs = requires(scopes=NEEDED_SCOPE)
-    by_hand = f"{__name__}.by_hand"
-    simplejwt = f"{__name__}.simplejwt"
     return {
-        "bare": Handler(_view()),
-        "@empty": Handler(_empty(_view())),
-        "guard": Handler(_view(), GUARD),
-        "guard @empty": Handler(_empty(_view()), GUARD),
-        "guard @requires": Handler(needs(_view()), GUARD),
-        "simplejwt": Handler(_view(), simplejwt),
-        "peer": Handler(_view(), by_hand),
-        "@peer": Handler(_peer_required(_view())),
+        "bare": handler(make_view()),
+        "@empty": handler(of.empty(make_view())),
+        "guard": handler(make_view(), GUARD),
+        "guard @empty": handler(of.empty(make_view()), GUARD),
+        "guard @requires": handler(needs(make_view()), GUARD),
+        "simplejwt": handler(make_view(), f"{name}.simplejwt"),
+        "peer": handler(make_view(), f"{name}.by_hand"),
+        "@peer": handler(of.peer_required(make_view())),
     }
 
 
-def _view() -> Any:
+def make_view() -> Any:
     def view(request: HttpRequest, number: str) -> HttpResponse:
         return HttpResponse(b"{}")
 
     return view
 
 
-def _empty(view: Any) -> Any:
+def empty(view: Any) -> Any:
     @wraps(view)
     def decorated(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return view(request, *args, **kwargs)
@@ -116,7 +122,7 @@ def _empty(view: Any) -> Any:
     return decorated
 
 
-def _peer_required(view: Any) -> Any:
+def peer_required(view: Any) -> Any:
     @wraps(view)
     def decorated(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return refuse(request) or view(request, *args, **kwargs)

@@ -12,13 +12,12 @@ from django.utils.decorators import async_only_middleware
 
 from benchmarks.frameworks.django import (
     FORMS,
-    GUARD,
-    configure,
+    apps_of,
     refuse,
     simplejwt_judge,
     urls,
 )
-from benchmarks.traffic import NEEDED_SCOPE, Signer, asgi_caller, asgi_request
+from benchmarks.traffic import Signer, asgi_caller, asgi_request
 
 __all__ = ["FORMS", "apps", "caller", "request"]
 
@@ -42,32 +41,17 @@ class Handler(ASGIHandler):
 
 
 def apps(signer: Signer) -> dict[str, Handler]:
-    configure(signer)
-    from jwtguard.django import requires  # wants the settings
-
-    needs = requires(scopes=NEEDED_SCOPE)
-    by_hand = f"{__name__}.by_hand"
-    simplejwt = f"{__name__}.simplejwt"
-    return {
-        "bare": Handler(_view()),
-        "@empty": Handler(_empty(_view())),
-        "guard": Handler(_view(), GUARD),
-        "guard @empty": Handler(_empty(_view()), GUARD),
-        "guard @requires": Handler(needs(_view()), GUARD),
-        "simplejwt": Handler(_view(), simplejwt),
-        "peer": Handler(_view(), by_hand),
-        "@peer": Handler(_peer_required(_view())),
-    }
+    return apps_of(__name__, signer)
 
 
-def _view() -> Any:
+def make_view() -> Any:
     async def view(request: HttpRequest, number: str) -> HttpResponse:
         return HttpResponse(b"{}")
 
     return view
 
 
-def _empty(view: Any) -> Any:
+def empty(view: Any) -> Any:
     @wraps(view)
     async def decorated(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return await view(request, *args, **kwargs)
@@ -75,7 +59,7 @@ def _empty(view: Any) -> Any:
     return decorated
 
 
-def _peer_required(view: Any) -> Any:
+def peer_required(view: Any) -> Any:
     @wraps(view)
     async def decorated(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return refuse(request) or await view(request, *args, **kwargs)

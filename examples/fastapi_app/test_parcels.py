@@ -83,13 +83,14 @@ def test_a_page_follows_its_parcel(client, idp, parcel):
 
 
 def test_a_cookie_counts_on_this_sites_pages_alone(client, idp, parcel):
-    cookie = idp.cookie("alice", cookie="__Host-auth_token", scopes=SCOPES)
+    def sent_from(origin):
+        return idp.cookie("alice", cookie="__Host-auth_token", origin=origin, scopes=SCOPES)
 
-    with live(client, parcel, Cookie=cookie, Origin=SITE) as socket:
+    with live(client, parcel, **sent_from(SITE)) as socket:
         assert socket.receive_text() == "announced"
     with (
         pytest.raises(WebSocketDisconnect) as refused,
-        live(client, parcel, Cookie=cookie, Origin="https://evil.example"),
+        live(client, parcel, **sent_from("https://evil.example")),
     ):
         pass
     assert refused.value.status_code == 403

@@ -100,10 +100,10 @@ def counted(number: int, noun: str) -> str:
 def _describe(guard: Guard) -> None:
     """What a reader should know of a guard that is all right."""
     rules = guard.policy.rules
-    opened = [bound.rule.text for bound in rules if bound.access == "public"]
     optional = [bound.rule.text for bound in rules if bound.access == "optional"]
-    print(f"issuers: {', '.join(issuer.name for issuer in guard.issuers)}; rules: {len(rules)}")
-    print(wrapped(f"open to everybody: {' '.join(opened) or 'nothing'}"))
+    names = ", ".join(issuer.name for issuer in guard.issuers) or "none"
+    print(f"issuers: {names}; rules: {len(rules)}")
+    print(wrapped(f"open to everybody: {' '.join(guard.policy.opened) or 'nothing'}"))
     if optional:
         print(wrapped(f"open, but a token that is sent must be good: {' '.join(optional)}"))
     print("everything else needs a valid token")

@@ -20,13 +20,14 @@ from .output import WIDTH, Colour, WrongUse, painted, printable, wrapped, write_
 
 # What a section is called, in the order they are printed: what is open comes first.
 _SECTIONS = {
+    "unguarded": "behind no guard: open, unless the app itself refuses",
     "public": "open to everybody",
     "partly": "may be open to everybody, depending on the path",
     "optional": "open, but a token that is sent must be good",
     "protected": "needs a valid token",
     "refused": "always refused",
-    "unguarded": "behind no guard",
 }
+_OPEN = ("unguarded", "public", "partly")
 
 
 class Deciding(NamedTuple):
@@ -49,7 +50,7 @@ class Row:
 
 
 def run(given: Namespace) -> int:
-    """0, or 1 where a decorator guards nothing or no guard stands in front of a route."""
+    """0, or 1 where a decorator guards nothing, or a route is open for want of a guard."""
     guard = find(given.target)
     app = _app(given.app) if isinstance(given.app, str) else given.app
     try:
@@ -65,10 +66,12 @@ def run(given: Namespace) -> int:
         )
     is_guarded = any(route.guarded for route in routes)
     rows = sorted(
-        (row for route in routes for row in _rows(guard.policy, route, is_guarded)),
+        (row for route in routes for row in _rows(guard.policy, route)),
         key=lambda row: ([*_SECTIONS].index(row.access), row.route.text),
     )
-    problems = list(dict.fromkeys(_problems(rows)))
+    problems = list(dict.fromkeys(_problems(rows, is_guarded)))
+    if not is_guarded and any(row.access == "unguarded" for row in rows):
+        problems.insert(0, (given.app, _no_guard(app)))
     if given.json:
         report = {
             "guarded": is_guarded,
@@ -101,7 +104,7 @@ def _app(target: str) -> object:
 _OTHER = "other methods"
 
 
-def _rows(policy: Policy, route: Route, is_guarded: bool) -> Iterator[Row]:
+def _rows(policy: Policy, route: Route) -> Iterator[Row]:
     """The route, once for each set of rules that may decide it."""
     named = {method for bound in policy.rules for method in bound.rule.methods or ()}
     methods = route.methods or (*sorted(named), _OTHER)
@@ -114,9 +117,10 @@ def _rows(policy: Policy, route: Route, is_guarded: bool) -> Iterator[Row]:
             shown = ("websocket",)
         elif not route.methods and len(groups) == 1:
             shown = ()
-        access, notes = _access(policy, route, rules)
-        if is_guarded and not route.guarded:
-            access = "unguarded"
+        if route.guarded:
+            access, notes = _access(policy, route, rules)
+        else:
+            access, notes = "protected" if _asks(route) else "unguarded", []
         yield Row(route, shown, rules, access, tuple(filter(None, (route.note, *notes))))
 
 
@@ -125,8 +129,8 @@ def _deciding(policy: Policy, route: Route, method: str) -> tuple[Deciding, ...]
 
     See `Policy.choose`.
     """
-    if route.pattern.text in policy.documents:
-        return (Deciding(policy.metadata, route.pattern.text, "public"),)
+    if route.pattern.text in policy.serves:
+        return (Deciding(policy.serves[route.pattern.text], route.pattern.text, "public"),)
     found: list[Deciding] = []
     passed_over: list[Pattern] = []
     for bound in policy.rules:
@@ -148,6 +152,11 @@ def _deciding(policy: Policy, route: Route, method: str) -> tuple[Deciding, ...]
     return tuple(found)
 
 
+def _asks(route: Route) -> bool:
+    """Whether its view wants a token; without a guard in front that is all it goes by."""
+    return any(said != "public" for said in route.said)
+
+
 def _access(policy: Policy, route: Route, rules: Sequence[Deciding]) -> tuple[str, list[str]]:
     """The section a route belongs to, and what a reader should know of it."""
     bounds = [deciding.bound for deciding in rules]
@@ -160,7 +169,7 @@ def _access(policy: Policy, route: Route, rules: Sequence[Deciding]) -> tuple[st
             kinds = {_opened(policy, deciding) for deciding in rules}
         else:
             notes.append("it opens nothing: a rule decides")
-    if any(said != "public" for said in route.said):
+    if _asks(route):
         if "public" in kinds:
             notes.append(
                 "a public rule reads no token: nobody meets this there, unless it reads one itself"
@@ -189,13 +198,34 @@ _ABOVE = (
 _UNGUARDED = (
     "is behind no guard, though other routes of the app are; put the guard around all of it"
 )
+_NO_GUARD = (
+    "has no guard in front: no rule is used, and what is listed as behind no guard is open. Put "
+    "the guard there by {door}; where another module does so, name what that one makes and the "
+    "server runs, such as --app wsgi:app"
+)
+_DOORS = {
+    "flask": "JWTGuard(app, guard) of jwtguard.flask",
+    "quart": "JWTGuard(app, guard) of jwtguard.quart",
+    "django": "GuardMiddleware of jwtguard.django in MIDDLEWARE",
+    "fastapi": "install(app, guard) of jwtguard.fastapi",
+    "starlette": "install(app, guard) of jwtguard.starlette",
+    "litestar": "install(app, guard) of jwtguard.litestar",
+}
 
 
-def _problems(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+def _no_guard(app: object) -> str:
+    """What to do where no guard stands in front of *app*."""
+    packages = (base.__module__.partition(".")[0] for base in type(app).__mro__)
+    doors = (_DOORS[package] for package in packages if package in _DOORS)
+    door = next(doors, "GuardMiddleware(app, guard) of jwtguard.wsgi or jwtguard.asgi")
+    return _NO_GUARD.format(door=door)
+
+
+def _problems(rows: Iterable[Row], is_guarded: bool) -> Iterator[tuple[str, str]]:
     for row in rows:
         for view in row.route.passed:
             yield row.route.text, f"{view} {_ABOVE}"
-        if row.access == "unguarded":
+        if is_guarded and row.access == "unguarded":
             yield row.route.text, _UNGUARDED
 
 
@@ -216,32 +246,30 @@ def words_of(said: Said) -> str:
 
 def _print(app: str, rows: Sequence[Row], is_guarded: bool) -> None:
     out = sys.stdout
-    opened = sum(row.access in ("public", "partly") for row in rows)
+    opened = sum(row.access in _OPEN for row in rows)
     count = painted(f"{opened or 'none'} open to everybody", "red" if opened else "green", out)
     print(f"{app}: {counted(len({row.route for row in rows}), 'route')}, {count}")
     if not is_guarded:
-        print(
-            wrapped(f"note: no guard stands in {app} itself; this is how it is judged behind one")
-        )
+        print(f"note: no guard stands in front of {app}")
     for access, title in _SECTIONS.items():
         section = [row for row in rows if row.access == access]
         if section:
-            colour: Colour = "red" if access in ("public", "partly", "unguarded") else "bold"
+            colour: Colour = "red" if access in _OPEN else "bold"
             print(painted(title, colour, out))
-            _print_section(section)
+            _print_section(section, is_guarded)
 
 
-def _print_section(rows: Sequence[Row]) -> None:
+def _print_section(rows: Sequence[Row], is_guarded: bool) -> None:
     methods = [" ".join(row.methods) or "any method" for row in rows]
     wide = min(max(map(len, methods)), 16)
     long = min(max(len(row.route.text) for row in rows), 36)
     for row, method in zip(rows, methods, strict=True):
         left = f"  {method:<{wide}}  {printable(row.route.text):<{long}}  "
         rules = printable(" or ".join(map(_label, row.rules)))
-        if row.access == "unguarded":
-            rules = ""
-        elif len(row.rules) > 1:
+        if len(row.rules) > 1:
             rules = f"depends on the path: {rules}"
+        if row.access == "unguarded":  # rules see the paths of what the guard stands in front of
+            rules = "" if is_guarded else f"not used: {rules}"
         if len(left + rules) > WIDTH:
             left, rules = f"{left.rstrip()}\n", wrapped(rules, wide + 6)
         print((left + rules).rstrip())

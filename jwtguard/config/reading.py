@@ -9,12 +9,15 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
+from jwtguard.login import Login
 from jwtguard.observe import by_name
 
 from .files import key_file_warnings
 from .issuers import Issuers
-from .schema import REMOTE_KEYS, RULE, TOP
+from .schema import LOGIN, REMOTE_KEYS, RULE, SECRETS, TOP
 from .values import Place, listed
+
+HIDDEN = (*SECRETS, "secret")
 
 
 class Reading(Issuers):
@@ -32,7 +35,12 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
-        words = self.words(TOP, "", mapping)
+        login = mapping.get("login")
+        is_table = isinstance(login, Mapping) and login.keys() != {"env"}
+        plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}
+        words = self.words(TOP, "", plain)
+        if isinstance(login, Mapping) and is_table:
+            words["login"] = self._login(login)
         if "observer" in words:
             words["observer"] = self._observers(words["observer"])
         guard: Guard | None
@@ -58,6 +66,26 @@ class Reading(Issuers):
             except ConfigurationError as error:
                 self.say(place, str(error))
         return found
+
+    def _login(self, table: Mapping[str, Any]) -> Login:
+        """What ``[login]`` says."""
+        words = self.words(LOGIN, "login", {k: v for k, v in table.items() if k not in HIDDEN})
+        for word, what in (
+            ("issuer", "the name of an [[issuer]], or the provider's address"),
+            ("client_id", "the name of this service at the provider"),
+        ):
+            if word not in table:
+                self.say(f"login.{word}", f"is missing: {what}")
+        for word in SECRETS:
+            if word in table:
+                words[word] = self.secret_text(f"login.{word}", table[word], self.base)
+        if "secret" in table:
+            words["secret"] = [
+                text
+                for at, given in listed("login.secret", table["secret"], always_index=False)
+                if (text := self.secret_text(at, given, self.base)) is not None
+            ]
+        return Login(**{"issuer": "", "client_id": "", **words})
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)

@@ -15,6 +15,7 @@ from jwtguard.core.policy import Rule
 from jwtguard.core.requirement import Requirement
 from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.guard import Guard
+from jwtguard.login import Login
 from jwtguard.presets import PROVIDERS
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
@@ -30,20 +31,23 @@ def parameters_of(of: type, *left_out: str) -> tuple[str, ...]:
     )
 
 
-GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body")
+GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations")
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
+LOGIN_KEYS = parameters_of(Login)
 RULE_KEYS = (*parameters_of(Rule), *parameters_of(Requirement, "check"))
 
 TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
+LOGIN = "[login]"
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
+    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +55,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
+    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
@@ -68,6 +73,7 @@ PLACES: Mapping[str, list[str]] = {
 _ELSEWHERE: Mapping[tuple[str, str], str] = {
     (TOP, "clock"): _IN_CODE,
     (TOP, "error_body"): _IN_CODE,
+    (TOP, "revocations"): "is written as a table, [revocation]",
     (RULE, "check"): _IN_CODE,
     (ISSUER, "keys"): f"is written by where the keys are: {SOURCE_LIST}",
     (ISSUER, "insecure_short_keys"): "stands with the key it is for, as in "
@@ -84,10 +90,12 @@ _LISTS = frozenset(
     {
         *("audience", "algorithms", "required_claims", "roles", "tenants"),
         *("path", "methods", "issuers", "scopes", "any_scope", "any_role", "origins"),
+        *("claims", "default_roles"),
     }
 )
 _SWITCHES = frozenset(
     {"strip_credentials", "any_iss", "opaque_tail", "insecure_short_keys", "insecure_http"}
+    | {"userinfo"}
 )
 # Their names are the user's, so that { env = … } in their place is an entry called "env".
 TABLES = frozenset({"forward", "response_headers", "require"})

@@ -35,7 +35,12 @@ class Answers:
     def to_metadata(self, request: Request, method: str) -> Deny:
         """A resource's metadata, or what may be asked of it; a handshake may not."""
         answer = self._resources.answer(request.path, "" if request.websocket else method)
-        return Deny(None, answer.status, self._with_response_headers(answer.headers), answer.body)
+        return self.completed(Deny(None, answer.status, answer.headers, answer.body))
+
+    def completed(self, deny: Deny) -> Deny:
+        """With the response headers that are added to every answer."""
+        deny.headers = self._with_response_headers(deny.headers)
+        return deny
 
     def refusal(
         self,
@@ -49,7 +54,7 @@ class Answers:
         ref = secrets.token_hex(4)
         refused.report(error, request, ref, said_by, raw)
         origin = self._listed_origin(request)
-        extra: Pairs = () if origin is None else challenge.cors_headers(origin)
+        extra: Pairs = error.headers if origin is None else challenge.cors_headers(origin)
         redirect = None if bound is None else self._redirect(error, request, bound)
         if redirect is not None:
             status, location = redirect
@@ -59,9 +64,7 @@ class Answers:
             bearer = challenge.challenge(error, self._realm, metadata)
             deny = challenge.refusal(error, request, ref, bearer, extra, self._error_body)
         deny.rule = said_by
-        if self.response_headers:
-            deny.headers = self._with_response_headers(deny.headers)
-        return deny
+        return self.completed(deny) if self.response_headers else deny
 
     def _redirect(
         self, error: AuthError, request: Request, bound: BoundRule
@@ -119,6 +122,6 @@ def _carries_credentials(request: Request, bound: BoundRule) -> bool:
     if request.headers.get_all("authorization"):
         return True
     try:
-        return read_one((*bound.explicit, *bound.ambient), request) is not None
+        return read_one(bound.places, request) is not None
     except InvalidRequest:
         return True

@@ -82,7 +82,7 @@ def is_navigation(request: Request, method: str) -> bool:
     modes = request.headers.get_all("sec-fetch-mode")
     if modes:
         return list(modes) == ["navigate"]
-    if request.headers.get_all("x-requested-with"):
+    if request.headers.get_all("x-requested-with") or request.headers.get_all("hx-request"):
         return False
     return "text/html" in ",".join(request.headers.get_all("accept")).lower()
 

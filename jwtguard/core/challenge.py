@@ -10,7 +10,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .errors import AccessDenied, AuthError, InsufficientScope, TooManyRequests, Unavailable
+from .errors import (
+    AccessDenied,
+    AuthError,
+    InsufficientScope,
+    SignInFailed,
+    TooManyRequests,
+    Unavailable,
+)
 from .grammar import accepts, quoted
 from .model import Deny, Pairs, Request
 
@@ -142,6 +149,9 @@ def _body(
 
 def _page(error: AuthError, ref: str) -> str:
     text = html.escape(error.description)
+    again = ""
+    if isinstance(error, SignInFailed):
+        again = f'<p><a href="{html.escape(error.again)}">Sign in again</a></p>\n'
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -151,5 +161,5 @@ def _page(error: AuthError, ref: str) -> str:
         "@media(prefers-color-scheme:dark){body{color:#eee;background:#111}code{color:#aaa}}"
         "</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{text}</h1>\n<p>Status {error.status}. If you report this, name the reference "
-        f"<code>{html.escape(ref)}</code>.</p>\n</main>\n</body>\n</html>\n"
+        f"<code>{html.escape(ref)}</code>.</p>\n{again}</main>\n</body>\n</html>\n"
     )

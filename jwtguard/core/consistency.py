@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from .errors import Problem
-from .extractor import FromQuery
+from .extractor import FromQuery, FromSession
 from .grammar import is_quotable
 from .issuer import Issuer
 from .paths import Pattern, is_unambiguous
 from .policy import BoundRule, Policy, Rule
+from .signin import SESSION
 from .wording import did_you_mean
 
 BRANCHING_LEVELS = 6
@@ -25,12 +26,14 @@ class Consistency:
         policy: Policy,
         login: object,
         has_public_url: bool,
+        has_sessions: bool,
     ) -> None:
         self.issuers = issuers
         self.rules = rules
         self.policy = policy
         self._login = login
         self._has_public_url = has_public_url
+        self._has_sessions = has_sessions
         self.problems: list[Problem] = []
         self._check_issuers()
         everything = policy.router.covering(Pattern("/**"))
@@ -45,7 +48,7 @@ class Consistency:
     # --- issuers ---
 
     def _check_issuers(self) -> None:
-        if not self.issuers:
+        if not self.issuers and not self._has_sessions:
             self.problems.append(
                 ("issuers", "is empty; without one no token could ever be verified")
             )
@@ -62,6 +65,9 @@ class Consistency:
                         "each its own name",
                     )
                 )
+            elif issuer.name == SESSION and self._has_sessions:
+                what = "'session' is the name of login's own issuer; choose another one"
+                self.problems.append((f"issuers[{index}].name", what))
             names.setdefault(issuer.name, index)
             # A template whose tenants a function names stands for itself.
             for iss in issuer.spellings or [issuer.issuer]:
@@ -79,6 +85,7 @@ class Consistency:
         nameless = [issuer.name for issuer in self.issuers if issuer.issuer is None]
         for index, rule in enumerate(self.rules):
             self.problems += self._rule_issuers(f"rules[{index}].issuers", rule, nameless)
+            self.problems += self._rule_session(f"rules[{index}].credentials", rule)
 
     def _rule_issuers(self, at: str, rule: Rule, nameless: list[str]) -> Iterable[Problem]:
         if rule.issuers is None:
@@ -91,7 +98,7 @@ class Consistency:
                 )
             yield from self._two_introspecting(at, self.issuers, rule)
             return
-        names = [issuer.name for issuer in self.issuers]
+        names = [*(issuer.name for issuer in self.issuers), *([SESSION] * self._has_sessions)]
         for name in rule.issuers:
             if name not in names:
                 hint = did_you_mean(name, names)
@@ -102,6 +109,14 @@ class Consistency:
             yield at, f"{listed} have no iss value; at most one such issuer may speak on a rule"
         listed_here = [issuer for issuer in self.issuers if issuer.name in rule.issuers]
         yield from self._two_introspecting(at, listed_here, rule)
+
+    def _rule_session(self, at: str, rule: Rule) -> Iterable[Problem]:
+        if not any(isinstance(place, FromSession) for place in rule.places):
+            return
+        if not self._has_sessions:
+            yield at, 'has "session", which a Guard with login=Login(…) makes; there is none'
+        elif rule.issuers is not None and SESSION not in rule.issuers:
+            yield at, 'has "session", whose issuer the rule does not list; add "session" to issuers'
 
     @staticmethod
     def _two_introspecting(
@@ -203,8 +218,9 @@ class Consistency:
                         "carry no iss; name the issuers if that is not meant",
                     )
         for place, index, rule, pattern in self._patterns():
-            if pattern.text in self.policy.documents:
-                yield place, f"{pattern.text!r} is answered by protected_resource, before any rule"
+            own = self.policy.serves.get(pattern.text)
+            if own is not None:
+                yield place, f"{pattern.text!r} is answered by {own.label}, before any rule"
             if rule.methods and rule.asks_more:
                 what = f"{pattern.text!r} is covered for {', '.join(sorted(rule.methods))} only; "
                 rest = self._rest(pattern)

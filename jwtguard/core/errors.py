@@ -57,12 +57,14 @@ class AuthError(JWTGuardError):
     """A refused request: status (HTTP), error and code (for clients), reason (for the log)."""
 
     status: int = 401
-    error: ClassVar[str] = "invalid_token"
+    error: str = "invalid_token"
     code: str = "invalid_token"
-    description: ClassVar[str] = "The token is not valid."
+    description: str = "The token is not valid."
     reason: str = "invalid_token"
     challenge: ClassVar[str] = "error"
     """What ``WWW-Authenticate`` says: "error" (with error code), "bare" (scheme only), "none"."""
+    headers: Sequence[tuple[str, str]] = ()
+    """What the answer carries besides."""
     issuer: str | None = None
     """The name of the issuer that judged, once it is known."""
     subject: str | None = None
@@ -111,6 +113,33 @@ class AmbiguousTarget(InvalidRequest):
 
     reason = "ambiguous_path"
     challenge = "none"
+
+
+class SignInFailed(AuthError):
+    """400: a sign-in came to nothing; 503 where the provider could not be asked.
+
+    ``code`` says where it broke off; ``again`` is where a person may start anew.
+    """
+
+    status = 400
+    challenge = "none"
+
+    def __init__(
+        self,
+        code: str,
+        description: str,
+        *,
+        again: str,
+        status: int = 400,
+        found: object = None,
+        want: object = None,
+        hint: str | None = None,
+    ) -> None:
+        self.error = self.code = code
+        self.description = description
+        self.again = again
+        self.status = status
+        super().__init__(code, found=found, want=want, hint=hint)
 
 
 class InvalidToken(AuthError):

@@ -177,11 +177,12 @@ class FromCookie:
 
     def read(self, request: Request) -> str | None:
         """The cookie's value as it stands: no unquoting, no decoding (RFC 6265 section 4.1.1)."""
-        values = [value for name, value in self._cookies(request) if name == self.name]
+        values = [value for name, value in self.pairs(request) if name == self.name]
         return _one_token68(values, f"cookie {self.name}")
 
     @staticmethod
-    def _cookies(request: Request) -> list[tuple[str, str]]:
+    def pairs(request: Request) -> list[tuple[str, str]]:
+        """The cookies of a request, as they stand."""
         pairs = []
         # RFC 9113 section 8.2.3: HTTP/2 may split the field; the parts are joined with "; ".
         for piece in "; ".join(request.headers.get_all("cookie")).split(";"):
@@ -202,6 +203,37 @@ class FromCookie:
 
     def __repr__(self) -> str:
         return f"FromCookie({self.name!r})"
+
+
+MAX_PARTS = 2  # of a session: with more, servers refuse the Cookie field (8 KiB is usual)
+
+
+class FromSession(FromCookie):
+    """The cookie of a `jwtguard.Login`'s session, which long ones take a second one for."""
+
+    def __init__(self, name: str = "session") -> None:
+        super().__init__(name)
+
+    def part(self, number: int) -> str:
+        """The name of a part."""
+        return f"{self.name}-{number}" if number else self.name
+
+    def read(self, request: Request) -> str | None:
+        """The session token, put together."""
+        cookies = self.pairs(request)
+        token = ""
+        for name in map(self.part, range(MAX_PARTS)):
+            values = [value for found, value in cookies if found == name]
+            part = _one_token68(values, f"cookie {name}")
+            if part is None:
+                break
+            token += part
+        return token or None
+
+    def remove(self, request: Request, edits: Edits) -> None:
+        """Take all parts out."""
+        for name in map(self.part, range(MAX_PARTS)):
+            FromCookie(name).remove(request, edits)
 
 
 class FromQuery:
@@ -338,6 +370,8 @@ def _as_place(entry: object) -> Place:
         return entry
     if entry == "bearer":
         return Bearer()
+    if entry == "session":
+        return FromSession()
     if isinstance(entry, Mapping):
         for form, place in _FORMS.items():
             if form in entry:
@@ -349,8 +383,8 @@ def _as_place(entry: object) -> Place:
                     raise ValueError("takes text")
                 made: Place = place(entry[form], **rest)
                 return made
-    hint = did_you_mean(entry, ["bearer"]) if isinstance(entry, str) else ""
+    hint = did_you_mean(entry, ["bearer", "session"]) if isinstance(entry, str) else ""
     raise ValueError(
-        f'{entry!r} is none of "bearer", {{cookie = "name"}}, {{header = "name", prefix = "…"}}, '
-        f'{{query = "name"}}, {{subprotocol = "name"}}{hint}'
+        f'{entry!r} is none of "bearer", "session", {{cookie = "name"}}, '
+        f'{{header = "name", prefix = "…"}}, {{query = "name"}}, {{subprotocol = "name"}}{hint}'
     )

@@ -33,7 +33,7 @@ from .errors import (
     Problem,
     Unavailable,
 )
-from .extractor import Bearer, Edits, as_text, check_authorization, read_one
+from .extractor import Bearer, Edits, Place, as_text, check_authorization, read_one
 from .issuer import Issuer
 from .model import (
     NOTHING,
@@ -51,7 +51,9 @@ from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
 from .reporting import ReportUntil
+from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
+from .signin import SignIn, Site
 from .token import Verified, VerifiedToken, token_for_request
 from .trust import Trust, is_due, unexpected
 
@@ -70,7 +72,8 @@ class Guard(Trust):
     - ``public_url``: this site's own origin; no address is ever built from the Host header.
     - ``preflight``: a CORS preflight is judged like any request ("judge"), answered for listed
       origins ("answer"), or let through ("pass").
-    - ``login``: where browsers are sent instead of a 401: a path, or an https address.
+    - ``login``: where browsers are sent instead of a 401: a path, or an https address; or a
+      `jwtguard.Login`, which signs them in here.
     - ``remote_user``: the template of ``REMOTE_USER``; ``"{sub}"`` where there is one issuer.
     - ``strip_credentials``: take the token out of what the app sees.
     - ``response_headers``: True for four protective ones, or a mapping; set where the app did not.
@@ -80,6 +83,7 @@ class Guard(Trust):
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
     - ``report_until``: a date, at most 90 days ahead: before it, what would be refused is logged
       and reaches the app as anonymous. For rules that say nothing else, and for odd paths.
+    - ``revocations``: what ended before its time (`Revocations`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``observer``: an `observe.Observer`, or several: told of decisions and exchanges.
     - ``clock``: seconds since the epoch.
@@ -98,7 +102,7 @@ class Guard(Trust):
         origins: str | Sequence[str] = (),
         public_url: str | None = None,
         preflight: Preflight = "judge",
-        login: str | None = None,
+        login: str | SignIn | None = None,
         remote_user: str | Unset | None = UNSET,
         strip_credentials: bool = False,
         response_headers: Mapping[str, str] | Literal[True] = {},
@@ -106,6 +110,7 @@ class Guard(Trust):
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
         report_until: ReportUntil | None = None,
+        revocations: Revocations | None = None,
         cache_size: int = 4096,
         observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = time.time,
@@ -128,6 +133,7 @@ class Guard(Trust):
                 error_body=error_body,
                 protected_resource=protected_resource,
                 report_until=report_until,
+                revocations=revocations,
                 cache_size=cache_size,
                 observer=observer,
                 clock=clock,
@@ -140,6 +146,8 @@ class Guard(Trust):
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
         self._unruled = setup.unruled
+        # What decides by itself, whatever a view says.
+        self._own = (self.policy.uncovered, self.policy.metadata, self.policy.sign_in)
         self._forward_names = setup.forward_names
         self.origins = setup.origins
         self._user_name = setup.user_name
@@ -152,9 +160,7 @@ class Guard(Trust):
 
     def _announce(self) -> None:
         """Start-up says what is open, and every switch that makes something less safe."""
-        rules = self.policy.rules
-        opened = [b.rule.text for b in rules if b.access == "public"]
-        log.info("open to everybody: %s", " ".join(opened) or "nothing")
+        log.info("open to everybody: %s", " ".join(self.policy.opened) or "nothing")
         for said in self.switches:
             log.warning("%s", said)
         for where, what in self.warnings:
@@ -236,12 +242,14 @@ class Guard(Trust):
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
                 access = "public"
-            if access is not None and bound not in (self.policy.uncovered, self.policy.metadata):
+            if access is not None and bound not in self._own:
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
+            if bound is self.policy.sign_in:
+                return self._sign_in(request, bound, method)
             if self.preflight != "judge" and is_preflight(request, method):
                 if self.preflight == "pass":
                     allow = self._allow(request, bound, None)
@@ -261,22 +269,31 @@ class Guard(Trust):
                 raw = Bearer.glance(request)
             if raw is None:
                 raw = read_one(bound.explicit, request)
+            candidates = bound.candidates
             if raw is None and bound.ambient:
-                raw = self._read_cookie(request, bound, method)
+                raw = self._read_cookie(bound.ambient, request, bound, method)
+                from_cookie = True
+            if raw is None and bound.session is not None:
+                place, candidates = bound.session
+                raw = self._read_cookie((place,), request, bound, method)
                 from_cookie = True
             if raw is None:
                 if bound.access == "optional":
                     return self._allow(request, bound, None)
                 raise MissingCredentials
-            known = self.verifier.recall(raw, bound.candidates)
+            known = self.verifier.recall(raw, candidates)
             if known is None:
-                verified = self.verifier.verify(raw, bound.candidates)
+                verified = self.verifier.verify(raw, candidates)
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             if is_due(known):  # whatever becomes of this request
                 asking = self.refreshed(known)
                 return self._wait(asking, request, bound, pattern, raw, from_cookie)
+            site = self.site
+            is_session = site is not None and known.issued_by is site.issuer
+            if site and is_session and site.is_due(known) and not request.websocket:
+                return self._renew(site, request, bound, pattern, known)
             return self._settle(request, bound, pattern, known, from_cookie)
         except AuthError as error:
             return self._refuse(error, request, bound, raw, from_cookie)
@@ -301,9 +318,42 @@ class Guard(Trust):
         except Exception as error:
             return self._refuse(unexpected(error), request, bound, raw)
 
-    def _read_cookie(self, request: Request, bound: BoundRule, method: str) -> str | None:
+    def _renew(
+        self,
+        site: Site,
+        request: Request,
+        bound: BoundRule,
+        pattern: Pattern | None,
+        known: Verified,
+    ) -> Flow[Decision]:
+        """The rest of `judge` where a session is used that would end soon."""
         try:
-            raw = read_one(bound.ambient, request)
+            added = yield from self._told(site.renew(known, request), site.issuer, "login")
+            allow = self._settle(request, bound, pattern, known, True)
+            allow.added = added
+            return allow
+        except AuthError as error:
+            return self._refuse(error, request, bound, known.raw, True)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, known.raw)
+
+    def _sign_in(self, request: Request, bound: BoundRule, method: str) -> Flow[Decision]:
+        """What `jwtguard.login` answers."""
+        site = self.site
+        assert site is not None
+        try:
+            deny = yield from self._told(site.answer(request, method), site.issuer, "login")
+            return self._answers.completed(deny)
+        except AuthError as error:
+            return self._refuse(error, request, bound, None)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, None)
+
+    def _read_cookie(
+        self, places: Sequence[Place], request: Request, bound: BoundRule, method: str
+    ) -> str | None:
+        try:
+            raw = read_one(places, request)
         except InvalidRequest as error:
             if bound.access != "optional":
                 raise

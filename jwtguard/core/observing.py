@@ -264,7 +264,9 @@ class Watch:
         self, fetch: Fetch, issuer: str, kind: Kind, answer: Fetched | None, seconds: float
     ) -> None:
         source = fetch.flight and fetch.flight[0]
-        snapshot = source.snapshot if isinstance(source, RemoteKeys) else None
+        snapshot = None
+        if kind == "keys" and isinstance(source, RemoteKeys):
+            snapshot = source.snapshot
         keys_from = None if snapshot is None else snapshot.fetched_at
         status = None if answer is None else answer.status
         exchange = Exchange(kind, issuer, fetch.url, status, seconds, keys_from)

@@ -6,7 +6,7 @@ from typing import Any, Literal, Unpack
 
 from .candidates import Candidates
 from .errors import AmbiguousTarget, Problem
-from .extractor import Bearer, Place, as_places
+from .extractor import Bearer, FromSession, Place, as_places
 from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
@@ -39,7 +39,8 @@ class Rule:
     - ``access``: "protected" (a valid token), "optional" (a valid token or none), "public"
       (credentials are not looked at).
     - ``methods``: the HTTP methods it is for; all where not given. GET covers HEAD.
-    - ``credentials``: where the token may stand; ``["bearer"]`` where not given.
+    - ``credentials``: where the token may stand; ``["bearer"]`` where not given, and "session"
+      too where the guard's ``login`` is a `jwtguard.Login`.
     - ``issuers``: names of the issuers whose tokens count; all where not given.
     - ``status``: 403 or 401 for a token that does not meet the requirement.
     - ``login``: where browsers are sent instead of a 401; False switches the guard's off.
@@ -76,6 +77,7 @@ class Rule:
         self.patterns = self._read_patterns(path)
         self.methods = self._read_methods(methods)
         self.places: list[Place] = [Bearer()]
+        self.names_credentials = credentials is not None
         if credentials is not None:
             self.places, problems = as_places(credentials)
             self.problems += problems
@@ -180,6 +182,7 @@ class BoundRule:
         "report_until",
         "requirement",
         "rule",
+        "session",
         "variants",
     )
 
@@ -188,6 +191,7 @@ class BoundRule:
         rule: Rule,
         index: int | None,
         candidates: Candidates,
+        session: tuple[Place, Candidates] | None,
         forward: Mapping[str, str],
         login: str | None,
         https: Literal[False, "refuse", "redirect"],
@@ -199,13 +203,16 @@ class BoundRule:
         # How logs name it: its number and patterns; the closing rule has no number.
         self.label = f"{'closing' if index is None else index}:{rule.text}"
         self.candidates = candidates
-        self.explicit = tuple(place for place in rule.places if not place.ambient)
-        self.ambient = tuple(place for place in rule.places if place.ambient)
-        self.reads_authorization = any(type(place) is Bearer for place in rule.places)
-        self.bearer_only = len(rule.places) == 1 and self.reads_authorization
-        self.removed = tuple(
-            place for place in rule.places if place.always_removed or strip_credentials
-        )
+        # Where a session may stand, and who makes them: nobody else's tokens count there, and
+        # theirs count nowhere else.
+        self.session = session
+        places = [place for place in rule.places if not isinstance(place, FromSession)]
+        self.explicit = tuple(place for place in places if not place.ambient)
+        self.ambient = tuple(place for place in places if place.ambient)
+        self.reads_authorization = any(type(place) is Bearer for place in places)
+        self.bearer_only = len(places) == 1 and self.reads_authorization
+        places += [] if session is None else [session[0]]
+        self.removed = tuple(place for place in places if place.always_removed or strip_credentials)
         self.requirement = rule.requirement or None
         self.forward = forward
         # A rule that answers 401 to a valid token must not send its bearer to log in again.
@@ -223,6 +230,12 @@ class BoundRule:
         self.origin = self
         """The rule itself, also of its variants: a token that met one of them met all."""
         self.variants: dict[Access, BoundRule] = {}
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere that the rule looks for a token."""
+        session = () if self.session is None else (self.session[0],)
+        return (*self.explicit, *self.ambient, *session)
 
     def with_access(self, access: Access) -> "BoundRule":
         """The same rule with another ``access``, where code and not the rule says what it is."""
@@ -258,17 +271,18 @@ class Policy:
     """Rules in order, closed by one that wants a valid token for everything else.
 
     ``uncovered`` stands for the closing rule where it refuses because of the method; ``metadata``
-    is before them all, for the ``documents`` that the guard serves itself.
+    and ``sign_in`` are before them all, for the paths that the guard ``serves`` itself.
     """
 
     __slots__ = (
         "_known",
         "_opaque",
         "closing",
-        "documents",
         "metadata",
         "router",
         "rules",
+        "serves",
+        "sign_in",
         "uncovered",
     )
 
@@ -278,13 +292,19 @@ class Policy:
         closing: BoundRule,
         uncovered: BoundRule,
         metadata: BoundRule,
+        sign_in: BoundRule,
     ) -> None:
         self.rules = tuple(rules)
         self.closing = closing
         self.uncovered = uncovered
         self.metadata = metadata
-        served = [pattern.text for pattern in metadata.rule.patterns]
-        self.documents = frozenset((*served, *(f"{path}/" for path in served)))
+        self.sign_in = sign_in
+        self.serves: dict[str, BoundRule] = {
+            path: bound
+            for bound in (metadata, sign_in)
+            for pattern in bound.rule.patterns
+            for path in (pattern.text, f"{pattern.text}/")
+        }
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
         self._known: dict[tuple[str, str], Route] = {}
@@ -293,6 +313,12 @@ class Policy:
                 self.router.add(pattern, Entry(order, bound, pattern))
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
+
+    @property
+    def opened(self) -> list[str]:
+        """What is open to everybody, as logs show it: public rules, and where people sign in."""
+        public = [bound.rule.text for bound in self.rules if bound.access == "public"]
+        return [*public, *([self.sign_in.rule.text] if self.sign_in.rule.patterns else [])]
 
     def recall(self, method: str, path: str, raw_path: str | None) -> Route | None:
         """What `route` found out about a plain target before."""
@@ -335,8 +361,8 @@ class Policy:
         Where rules name this path for other methods only and one of them asks for more than a
         valid token, that is `uncovered`: whoever wrote ``methods`` did not mean to open the rest.
         """
-        if path in self.documents:
-            return self.metadata, None
+        if path in self.serves:
+            return self.serves[path], None
         best: Entry | None = None
         passed_over = False
         for entry in self.router.find(path):

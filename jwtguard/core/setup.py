@@ -10,6 +10,7 @@ from .candidates import Candidates, Directory
 from .challenge import ErrorBody
 from .consistency import Consistency
 from .errors import Problem
+from .extractor import FromSession, Place
 from .grammar import is_quotable, is_token
 from .issuer import Issuer
 from .metadata import Resources, is_wanted
@@ -18,6 +19,8 @@ from .observing import Watch, observer_problems
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
 from .reporting import Reporting
+from .revocation import Revocations
+from .signin import SESSION, SignIn, Site
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -64,6 +67,7 @@ class Parameters:
     error_body: ErrorBody | None
     protected_resource: Any
     report_until: Any
+    revocations: Revocations | None
     cache_size: int
     observer: Any
     clock: Clock
@@ -106,7 +110,9 @@ class Setup:
 
     def _bind(self) -> None:
         given = self.given
-        self.directory = Directory(issuer for issuer in self.issuers if not issuer.problems)
+        self.site = self._read_login()
+        session = () if self.site is None else (self.site.issuer,)
+        self.directory = Directory(i for i in (*self.issuers, *session) if not i.problems)
         self.forward_names = frozenset(
             str(name).lower()
             for forward in (given.forward, *(rule.forward for rule in self.rules))
@@ -126,30 +132,44 @@ class Setup:
         metadata = self._bound(Rule(self.resources.paths, access="public"), None)
         metadata.label = "protected_resource"
         metadata.report_until = None  # the app has no such page
-        self.policy = Policy(bound, closing, uncovered, metadata)
+        paths = () if self.site is None else self.site.paths
+        sign_in = self._bound(Rule(paths, access="public"), None)
+        sign_in.label = "login"
+        sign_in.report_until = None
+        self.policy = Policy(bound, closing, uncovered, metadata, sign_in)
         # Stands for the rule of a request that is reported before any rule was asked.
-        places = [place for one in (closing, *bound) for place in one.rule.places]
-        self.unruled = self._bound(Rule("/**", credentials=places), None)
+        self.unruled = self._bound(Rule("/**"), None)
+        removed = [place for one in (closing, *bound) for place in one.removed]
+        self.unruled.removed = tuple(dict.fromkeys(removed))
         self.unruled.report_until = self.reporting.by_all
-        labels: dict[object, str] = {
-            one.rule: one.label for one in (metadata, uncovered, closing, *reversed(bound))
-        }
+        named = (metadata, sign_in, uncovered, closing, *reversed(bound))
         watchers = as_list(given.observer)
+        labels: dict[object, str] = {one.rule: one.label for one in named}
         self.watch = Watch(watchers, labels) if watchers else None
         found = Consistency(
-            self.issuers, self.rules, self.policy, given.login, self.public_origin is not None
+            self.issuers,
+            self.rules,
+            self.policy,
+            None if isinstance(given.login, SignIn) else given.login,
+            self.public_origin is not None,
+            isinstance(given.login, SignIn),
         )
         self.problems += found.problems
         self.warnings += found.warnings
 
     def _bound(self, rule: Rule, index: int | None) -> BoundRule:
         given = self.given
+        session = self._session_of(rule)
         login: Any = given.login if rule.login is None else rule.login
+        if isinstance(login, SignIn):
+            # Where a session is not accepted, signing in again and again would not help.
+            login = self.site.login_path if self.site and session else None
         https: Any = given.require_https if rule.https is None else rule.https
         return BoundRule(
             rule,
             index,
-            self.candidates(rule.issuers),
+            self.candidates(rule.issuers and [n for n in rule.issuers if n != SESSION]),
+            session,
             {**_as_mapping(given.forward), **_as_mapping(rule.forward)},
             login or None,
             https,
@@ -157,12 +177,41 @@ class Setup:
             self.reporting.by(rule),
         )
 
+    def _session_of(self, rule: Rule) -> tuple[Place, Candidates] | None:
+        """Where a rule finds a session, and whose sessions count."""
+        if self.site is None or (rule.issuers is not None and SESSION not in rule.issuers):
+            return None
+        if rule.names_credentials and not any(isinstance(p, FromSession) for p in rule.places):
+            return None
+        return self.site.place, self.only(self.site.issuer)
+
+    def only(self, issuer: Issuer) -> Candidates:
+        """This issuer and nobody else."""
+        return Candidates(self.directory, [issuer])
+
     def candidates(self, names: Iterable[str] | None) -> Candidates:
-        """The issuers with these names; None: all of them."""
-        chosen = [i for i in self.issuers if names is None or i.name in names]
+        """The issuers with these names; None: all of them but that of sessions."""
+        own = [] if self.site is None or names is None else [self.site.issuer]
+        chosen = [i for i in (*self.issuers, *own) if names is None or i.name in names]
         return Candidates(self.directory, chosen)
 
     # --- parameters ---
+
+    def _read_login(self) -> Site | None:
+        login = self.given.login
+        if not isinstance(login, SignIn) or self.public_origin is None:
+            return None
+        site, problems = login.at(
+            self.public_origin, self.issuers, self.given.revocations, None, self.given.clock
+        )
+        self.problems += [(f"login.{where}", what) for where, what in problems]
+        return site
+
+    @property
+    def revocations(self) -> Revocations | None:
+        """Those given, or the ones that a login has for its sessions."""
+        own = None if self.site is None else self.site.revocations
+        return self.given.revocations or own
 
     def _read_public_url(self) -> str | None:
         given = self.given.public_url
@@ -182,6 +231,14 @@ class Setup:
                         "public_url",
                         "is missing: protected_resource tells clients this site's own address, "
                         "such as 'https://api.example.com'",
+                    )
+                )
+            elif isinstance(self.given.login, SignIn):
+                self.problems.append(
+                    (
+                        "public_url",
+                        "is missing: login tells the provider where to send browsers back to; "
+                        "this site's own address, such as 'https://app.example.com'",
                     )
                 )
             return None
@@ -266,6 +323,11 @@ class Setup:
         if not callable(given.clock):
             problems.append(("clock", "is a function that returns seconds since 1970"))
         problems += observer_problems(given.observer)
+        if isinstance(given.revocations, Revocations):
+            problems.extend((f"revocations.{w}", what) for w, what in given.revocations.problems)
+        elif given.revocations is not None:
+            what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
+            problems.append(("revocations", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

@@ -37,9 +37,11 @@ class Trust:
         self._setup = setup
         self._clock = clock
         self.policy = setup.policy
+        self.site = setup.site
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
+        self.revocations = setup.revocations
         self._watch = setup.watch
-        self.verifier = Verifier(cache_size, clock, setup.watch)
+        self.verifier = Verifier(cache_size, clock, self.revocations, setup.watch)
 
     def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
         """The issuers that may speak: those named, or those of the closing rule.
@@ -50,6 +52,7 @@ class Trust:
             return self.policy.closing.candidates
         names = [issuers] if isinstance(issuers, str) else list(issuers)
         known = [issuer.name for issuer in self.issuers]
+        known += [] if self.site is None else [self.site.issuer.name]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ConfigurationError([("issuers", f"{unknown[0]!r} is none of {known}")])
@@ -92,7 +95,7 @@ class Trust:
         function or source of the user's breaks, it is good until its own end.
         """
         known = token._verified
-        candidates = self._setup.candidates([known.issued_by.name])
+        candidates = self._setup.only(known.issued_by)
         try:
             until = (yield from self._known(known.raw, candidates)).valid_until
         except InvalidToken:
@@ -101,12 +104,22 @@ class Trust:
             if not isinstance(error, Unavailable):
                 unexpected(error)
             # Its own end takes no key: exp, and max_age where that is set.
+            self._check_revoked(known)
             times = check_types(known.claims)
             _, until = known.issued_by.check_claims(known.claims, times, self._clock())
         left: float = until - self._clock()
         if left <= 0:
             raise TokenExpired("exp", found=known.claims.get("exp"))
         return left
+
+    def _check_revoked(self, known: Verified) -> None:
+        try:
+            self.verifier.check_revoked(known)
+        except InvalidToken:
+            raise
+        except Exception as error:  # as above: what cannot be said ends nothing
+            if not isinstance(error, Unavailable):
+                unexpected(error)
 
     def warm_flows(self) -> list[Flow[None]]:
         """Fetch the keys that must be fetched: a flow for each source, to be run side by side.
@@ -120,6 +133,8 @@ class Trust:
                     flows.append(self._told(_warm(source), issuer, "keys"))
             if issuer.introspection is not None:
                 flows.append(self._told(issuer.introspection.warm(), issuer, "introspection"))
+        if self.site is not None:
+            flows.append(self._told(self.site.warm(), self.site.issuer, "login"))
         return [_without_defects(flow) for flow in flows]
 
     def refreshed(self, known: Verified) -> Flow[Verified]:
@@ -148,7 +163,7 @@ class Trust:
                     said.append(f"{switch} is set for issuer {issuer.name}")
             if issuer.introspection is not None and issuer.introspection.insecure:
                 said.append(f"insecure_http is set for the introspection of {issuer.name}")
-        return said
+        return said if self.site is None else [*said, *self.site.switches]
 
 
 def _warm(source: RefreshingKeySource) -> Flow[None]:

@@ -30,6 +30,7 @@ from .keyloader import AnyKeys, LocalKeys, RemoteKeySource, as_source
 from .keys import Key, KeySet
 from .model import Clock, Flow
 from .observing import Watch
+from .revocation import Revocations
 from .token import Verified, copied
 from .wording import as_list
 
@@ -40,22 +41,29 @@ _JWT_DOTS = (2, 4)  # in the compact serializations (RFC 7515 section 7.1, RFC 7
 class Verifier:
     """Verifies tokens for a Guard and remembers the good ones."""
 
-    __slots__ = ("_cache", "_clock", "_watch")
+    __slots__ = ("_cache", "_clock", "_watch", "revocations")
 
-    def __init__(self, cache_size: int, clock: Clock, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        cache_size: int,
+        clock: Clock,
+        revocations: Revocations | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         self._cache = TokenCache(cache_size)
         self._clock = clock
+        self.revocations = revocations
         self._watch = watch
 
     def recall(self, raw: str, candidates: Candidates) -> Verified | None:
         """What is known of a token seen before, if it is still good for these candidates.
 
-        Time and key are looked at again; None means: verify it.
+        Time and key are looked at again, and what was revoked since; None means: verify it.
         """
         known = self._cache.get(raw)
         if (
             known is None
-            or not known.valid_from <= self._clock() < known.valid_until
+            or not known.valid_from <= (now := self._clock()) < known.valid_until
             or known.issued_by not in candidates.issuers
             # What named nobody is asked about where one issuer alone may be meant.
             or (known.key is None and known.issued_by is not candidates.introspecting)
@@ -66,7 +74,20 @@ class Verifier:
             if known.key not in keys:
                 return None
             known.keys = keys
+        revocations = self.revocations
+        if revocations is not None and (
+            known.checked is not revocations.version or now >= revocations.look_again
+        ):
+            try:
+                revocations.check(known, now)
+            except Exception:  # `verify` raises it again, where it is told to the client
+                return None
         return known
+
+    def check_revoked(self, verified: Verified) -> None:
+        """Raises TokenRevoked; Unavailable where nobody can say now."""
+        if self.revocations is not None:
+            self.revocations.check(verified, self._clock())
 
     def verify(
         self, raw: str, candidates: Candidates, *, may_ask: bool = True
@@ -99,6 +120,7 @@ class Verifier:
         if not header.known:
             remember_header(header)
         verified = Verified(raw, issuer, tenant, header.values, claims, period, key, keys, source)
+        self.check_revoked(verified)
         if issuer.asks_always:
             return self._introspect(raw, candidates, issuer, verified)
         self._cache.put(verified)
@@ -135,6 +157,8 @@ class Verifier:
         introspection = issuer.introspection
         assert introspection is not None
         asked_at = self._clock()
+        if self.revocations is not None:
+            self.revocations.look(asked_at)  # where nothing can be said, nobody is asked
         try:
             was_good = self._cache.get(raw) is not None
             asking = introspection.ask(raw, was_good=was_good)
@@ -147,6 +171,7 @@ class Verifier:
                     verified = _from_answer(raw, candidates, issuer, answer, now)
                 else:
                     verified = _confirmed(signed, candidates, answer, now)
+                self.check_revoked(verified)
             except InvalidToken as error:
                 introspection.refuse(raw, error)
                 raise

@@ -55,7 +55,7 @@ def requests(issuer: FakeIssuer, protocol: str) -> list[Row]:
     root = bearer("root", email="root@demo.test", roles=["user", "admin"])
     unsigned = bearer(header={"alg": "none"})
     unsigned = unsigned[0], unsigned[1].rpartition(".")[0] + "."
-    cookie = "Cookie", issuer.cookie("alice")
+    cookie = "Cookie", issuer.cookie("alice")["Cookie"]
     forged = "X-Auth-User-ID", "root"
     preflight = (
         ("Origin", "https://elsewhere.test"),

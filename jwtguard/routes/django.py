@@ -1,12 +1,15 @@
 """Django, with Django REST framework and django-ninja."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
+from jwtguard.core.requirement import Requirement
+
 from .patterns import split
-from .route import Found, Mount, Route
+from .route import Found, Mount, Route, is_guard
 from .said import by_method, passed_by, said_of
 
 _JUDGED = "judged per request: a regular expression, or a path of its own for each language"
@@ -19,7 +22,7 @@ _ANY = "\0any:\0"
 def read_app(_: object, mount: Mount) -> Found:
     """The routes of ROOT_URLCONF."""
     middleware = import_module("django.conf").settings.MIDDLEWARE
-    if any(str(name).startswith("jwtguard.django") for name in middleware):
+    if any(is_guard(resolve_name(name)) for name in middleware):
         mount = mount.behind_guard()
     return _read(import_module("django.urls").get_resolver().url_patterns, mount, "/", "/")
 
@@ -132,7 +135,25 @@ def _views(view: Any) -> _Views:
         and (name in actions if actions else hasattr(owner, name))
     ]
     for methods, views in by_method([name.upper() for name in names], view, owner, actions):
-        yield methods, [*views, *permissions]
+        yield methods, [*views, *permissions, *_of_rest_framework(given, owner, permissions)]
+
+
+def _of_rest_framework(
+    given: Mapping[str, Any], owner: object, permissions: Iterable[object]
+) -> Iterator[Requirement]:
+    """A valid token, where a view lets in whoever is known, and knows people by their tokens."""
+    known_by = given.get("authentication_classes", getattr(owner, "authentication_classes", ()))
+    by_token = any(_is_a(one, "jwtguard.django.rest", "TokenAuthentication") for one in known_by)
+    if by_token and any(_is_a(one, _PERMISSIONS, "IsAuthenticated") for one in permissions):
+        yield Requirement()
+
+
+_PERMISSIONS = "rest_framework.permissions"
+
+
+def _is_a(kind: Any, module: str, name: str) -> bool:
+    bases = getattr(kind, "__mro__", ())
+    return any((base.__module__, base.__name__) == (module, name) for base in bases)
 
 
 def _operations(view: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ def said_of(views: Iterable[object]) -> tuple[Said, ...]:
     """
     found: list[Said] = []
     for view in views:
-        said = said_by(view)
+        said = view if isinstance(view, Requirement) else said_by(view)
         if said is None and type(view).__module__.startswith("jwtguard."):
             # A dependency, a permission class: an object made of a Requirement.
             # An empty one is false, and asks for a valid token all the same.

@@ -8,6 +8,7 @@ from jwtguard.signing import PrivateKey, private_key, public_jwk, sign
 
 from .clock import Clock
 from .issuer import FakeIssuer
+from .signin import session
 from .tokens import verified
 from .wire import Answer, asgi_request, wsgi_request
 
@@ -19,6 +20,7 @@ __all__ = [
     "asgi_request",
     "private_key",
     "public_jwk",
+    "session",
     "sign",
     "verified",
     "wsgi_request",

@@ -146,7 +146,7 @@ class _TokenClient:
         idp = _open[-1].issuer(guard, issuer)
         words = {"sub": _subject(user, idp), **words}
         if cookie:
-            self._sent = idp.cookie_headers(**words)
+            self._sent = idp.cookie(**words)
             name, _, raw = self._sent.pop("Cookie").partition("=")
             self.cookies[name] = raw
         else:

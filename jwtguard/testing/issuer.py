@@ -20,6 +20,7 @@ from jwtguard.signing import PrivateKey, private_key, public_jwk, sign
 
 from . import provider
 from .shape import Shape, put
+from .signin import SignIns
 from .standing_in import (
     Following,
     chosen,
@@ -69,6 +70,7 @@ class FakeIssuer:
         self._keys: list[tuple[str, PrivateKey]] = []
         self._opaque: dict[str, Claims] = {}
         self._revoked: set[str] = set()
+        self.sign_ins = SignIns()
         self.rotate()
 
     def __repr__(self) -> str:
@@ -214,27 +216,27 @@ class FakeIssuer:
         """The value of an ``Authorization`` header with a :meth:`token`."""
         return f"Bearer {self.token(sub, **words)}"
 
-    def cookie(self, sub: str | None = "alice", *, cookie: str | None = None, **words: Any) -> str:
-        """The value of a ``Cookie`` header with a :meth:`token` under the name *cookie*.
-
-        Where that is not given, it is the guard's own name (:meth:`standing_in`), or
-        ``auth_token``. For an unsafe method or a WebSocket use :meth:`cookie_headers`.
-        """
-        return f"{cookie or self._cookie}={self.token(sub, **words)}"
-
-    def cookie_headers(
-        self, sub: str | None = "alice", *, origin: str | None = None, **words: Any
+    def cookie(
+        self,
+        sub: str | None = "alice",
+        *,
+        cookie: str | None = None,
+        origin: str | None = None,
+        **words: Any,
     ) -> dict[str, str]:
-        """What a browser sends with a :meth:`cookie`: the cookie, and which page asks.
+        """The headers that a browser sends with a :meth:`token` in a cookie: also ``Origin``.
 
         A browser sends cookies along with other sites' requests too, so a guard wants to see
-        where an unsafe method or a WebSocket handshake comes from. *origin* is the page's; where
-        not given, the guard's ``public_url`` or the first of its ``origins``
-        (:meth:`standing_in`), and without any of them ``Sec-Fetch-Site: same-origin``.
+        where an unsafe method or a WebSocket handshake comes from.
+
+        - *cookie*: its name; where not given, the guard's own (:meth:`standing_in`), or
+          ``auth_token``.
+        - *origin*: the page's; where not given, the guard's ``public_url`` or the first of its
+          ``origins`` (:meth:`standing_in`); without any, ``Sec-Fetch-Site: same-origin`` is sent.
         """
         page = origin or self._origin
         return {
-            "Cookie": self.cookie(sub, **words),
+            "Cookie": f"{cookie or self._cookie}={self.token(sub, **words)}",
             **({"Sec-Fetch-Site": "same-origin"} if page is None else {"Origin": page}),
         }
 
@@ -299,6 +301,18 @@ class FakeIssuer:
                 yield address
             finally:
                 self._served_at = None
+
+    def sign_in(self, address: str, sub: str = "alice", **claims: Any) -> str:
+        """Somebody signs in, for a guard whose `jwtguard.Login` asks this provider::
+
+            left = client.get("/auth/login?next=/reports")
+            client.get(idp.sign_in(left.headers["Location"], "alice", roles=["editor"]))
+
+        *address* is where the guard sent the browser; what comes back is where the provider sends
+        it. *claims* are those of the id_token, as in :meth:`token`. Raises ValueError for another
+        address.
+        """
+        return self.sign_ins.begin(self, address, sub, claims)
 
     def introspected(self, raw: str) -> Claims:
         """What the introspection endpoint says of a token (RFC 7662 section 2.2)."""

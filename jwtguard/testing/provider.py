@@ -34,10 +34,16 @@ def _document(idp: "FakeIssuer", method: str, url: str, body: bytes) -> tuple[in
             "issuer": idp.issuer,
             "jwks_uri": idp.jwks_uri,
             "introspection_endpoint": idp.introspection_endpoint,
+            "authorization_endpoint": f"{idp.address}/authorize",
+            "token_endpoint": f"{idp.address}/token",
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
             "id_token_signing_alg_values_supported": [idp.algorithm],
         }
     if url == idp.jwks_uri:
         return 200, idp.jwks()
+    if url == f"{idp.address}/token" and method == "POST":
+        return idp.sign_ins.tokens(idp, body)
     if url == idp.introspection_endpoint:
         asked = parse_qs(body.decode("utf-8", "replace")).get("token", [])
         if method != "POST" or len(asked) != 1:

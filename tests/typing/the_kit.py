@@ -36,8 +36,7 @@ def test_an_app(app: "WSGIApplication", idp: FakeIssuer) -> None:
     assert_type(answer, Answer)
     assert_type(answer.header("ETag"), str | None)
     assert answer.json()["code"] == "forbidden"
-    wsgi_request(app, "GET", "/", [("Cookie", idp.cookie("alice"))])
-    wsgi_request(app, "GET", "/", idp.cookie_headers("alice", origin="https://a.test"))
+    wsgi_request(app, "GET", "/", idp.cookie("alice", cookie="token", origin="https://a.test"))
 
 
 async def test_an_async_app(app: asgi.App, idp: FakeIssuer) -> None:

@@ -1,0 +1,67 @@
+"""What a guard knows of browsers signing in: `jwtguard.login` builds it, on top of the core."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from .errors import Problem
+from .extractor import FromSession
+from .issuer import Issuer
+from .model import Clock, Deny, Flow, Pairs, Request
+from .revocation import Revocations
+from .store import Store
+from .token import Verified
+
+SESSION = "session"
+"""The name of the issuer of sessions, and of the credentials that carry one."""
+
+
+class Site(Protocol):
+    """Signing in at one guard's site.
+
+    ``login_path`` is where browsers are sent, ``paths`` all that it serves; ``issuer`` made the
+    sessions, which ``place`` carries. ``revocations`` hold those that ended; ``switches``
+    say what was made less safe.
+    """
+
+    login_path: str
+    paths: tuple[str, ...]
+    issuer: Issuer
+    revocations: Revocations
+    place: FromSession
+    switches: Sequence[str]
+
+    def answer(self, request: Request, method: str) -> Flow[Deny]:
+        """What a browser or the provider is told at one of the paths. Raises AuthError."""
+        ...
+
+    def is_due(self, known: Verified) -> bool:
+        """Whether a session should be made anew, so that it does not end while it is used."""
+        ...
+
+    def renew(self, known: Verified, request: Request) -> Flow[Pairs]:
+        """The headers that do so. Raises errors.InvalidToken where the session has ended."""
+        ...
+
+    def warm(self) -> Flow[None]:
+        """Find out about the provider ahead of the first sign-in. An outage is logged."""
+        ...
+
+
+@runtime_checkable
+class SignIn(Protocol):
+    """What stands as a Guard's ``login``: `jwtguard.Login`."""
+
+    def at(
+        self,
+        origin: str,
+        issuers: Sequence[Issuer],
+        revocations: Revocations | None,
+        store: Store | None,
+        clock: Clock,
+    ) -> tuple[Site | None, Sequence[Problem]]:
+        """The same at the site that *origin* names, or what is wrong, by the words of the login.
+
+        *issuers* are those that the guard trusts; sessions that end are told to *revocations*,
+        or to some of the site's own. *store* is what its processes share.
+        """
+        ...

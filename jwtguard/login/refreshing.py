@@ -1,0 +1,95 @@
+"""Refresh tokens (RFC 6749 section 6): while a session is used, the provider is asked again.
+
+They lie sealed in the store that all processes share. A provider that rotates them (RFC 9700
+section 4.14.2) takes each once and ends everything where one comes twice, so one process at a time
+may ask for a session, and what it was given is in the store before anybody asks again.
+"""
+
+import logging
+from collections.abc import Callable
+
+from jwtguard.core.claims import Claims
+from jwtguard.core.errors import FetchError, InvalidToken, TokenRevoked
+from jwtguard.core.model import Ask, Flow
+from jwtguard.core.store import Store
+
+from .provider import Provider, Refused
+from .sealing import Keys
+
+log = logging.getLogger("jwtguard.login")
+
+TURN = 15  # seconds that one process has, and after which the next one may try
+
+
+class Refreshing:
+    """The refresh tokens of the sessions of one site; ``lifetime`` of a session, in seconds.
+
+    ``read`` gives the claims of a session as an answer of the token endpoint changes them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        provider: Provider,
+        read: Callable[[Claims, Claims], Flow[Claims]],
+        lifetime: float,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._provider = provider
+        self._read = read
+        self._lifetime = lifetime
+
+    def keep(self, session: Claims, tokens: Claims) -> Flow[bool]:
+        """Keep the refresh token that the provider gave; whether there is one now."""
+        token = tokens.get("refresh_token")
+        if not isinstance(token, str) or not token:
+            return False
+        sealed = self._keys.seal(_name(session), {"t": token}).encode()
+        arguments = (_name(session), sealed, self._lifetime)
+        yield Ask(self._store.put, self._store.aput, arguments)
+        return True
+
+    def renew(self, session: Claims) -> Flow[Claims | None]:
+        """The session as the provider sees it now; None where it is to stay as it is for now.
+
+        Raises errors.TokenRevoked where the provider has ended it.
+        """
+        try:
+            turn = f"{_name(session)} turn", b"1", TURN
+            if not (yield Ask(self._store.add, self._store.aadd, turn)):
+                return None
+            token = yield from self._kept(session)
+            if token is None:
+                return None
+            grant = {"grant_type": "refresh_token", "refresh_token": token}
+            tokens = yield from self._provider.tokens(grant)
+            yield from self.keep(session, tokens)
+            return (yield from self._read(session, tokens))
+        except Refused as error:
+            if error.code == "invalid_grant":
+                raise TokenRevoked("session_ended", hint=str(error)) from None
+            log.error("a session is not renewed: %s", error)
+        except (FetchError, InvalidToken) as error:
+            log.error("a session is not renewed: %s", error)
+        return None
+
+    def forget(self, session: Claims) -> Flow[None]:
+        """The refresh token is of no use any more, here and, if it can be told, at the provider."""
+        try:
+            token = yield from self._kept(session)
+            if token is not None:
+                yield Ask(self._store.remove, self._store.aremove, (_name(session),))
+                yield from self._provider.revoke(token)
+        except (FetchError, Refused) as error:
+            log.warning("the refresh token of a session was not revoked: %s", error)
+
+    def _kept(self, session: Claims) -> Flow[str | None]:
+        sealed: bytes | None = yield Ask(self._store.get, self._store.aget, (_name(session),))
+        kept = sealed and self._keys.unseal(_name(session), sealed.decode("ascii", "replace"))
+        return kept["t"] if kept else None
+
+
+def _name(session: Claims) -> str:
+    return f"login refresh {session['jti']}"

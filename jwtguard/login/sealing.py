@@ -1,0 +1,68 @@
+"""What only this service can read or write: keys derived from its secrets, and sealing.
+
+Each use has a key of its own (HKDF, RFC 5869), so that what was made for one means nothing to
+another. The first secret seals and signs; all of them open and verify, so that secrets rotate.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from secrets import token_bytes
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from jwt.utils import base64url_encode
+
+from jwtguard.core.claims import Claims
+from jwtguard.core.jose import base64url_decode, json_object
+from jwtguard.core.keyloader import Secret
+
+MIN_SECRET = 32  # bytes
+MAX_SECRETS = 8
+_NONCE = 12  # bytes (NIST SP 800-38D section 8.2.1)
+
+
+class Keys:
+    """The keys of a login."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._seals = [AESGCM(_derived(one, b"jwtguard seal")) for one in secrets]
+        self.signing_keys = [_derived(one, b"jwtguard session signature") for one in secrets]
+
+    @property
+    def verifying(self) -> list[Secret]:
+        """The keys of session tokens, newest first."""
+        return [Secret(key, kid=key_id(key)) for key in self.signing_keys]
+
+    def seal(self, purpose: str, content: Mapping[str, Any]) -> str:
+        """Text that only `unseal` for the same *purpose* can read (AES-256-GCM)."""
+        nonce = token_bytes(_NONCE)
+        plain = json.dumps(content, separators=(",", ":")).encode()
+        sealed = self._seals[0].encrypt(nonce, plain, purpose.encode())
+        return base64url_encode(nonce + sealed).decode()
+
+    def unseal(self, purpose: str, text: str) -> Claims | None:
+        """What was sealed; None where it was not, by us and for this."""
+        try:
+            data = base64url_decode(text.encode("ascii"))
+        except ValueError:
+            return None
+        for seal in self._seals:
+            try:
+                plain = seal.decrypt(data[:_NONCE], data[_NONCE:], purpose.encode())
+            except (InvalidTag, ValueError):
+                continue
+            return json_object(plain)
+        return None
+
+
+def key_id(key: bytes) -> str:
+    """A name for a key that tells nothing of it."""
+    return base64url_encode(sha256(b"kid" + key).digest()[:6]).decode()
+
+
+def _derived(secret: bytes, use: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=use).derive(secret)

@@ -131,6 +131,14 @@ def test_a_file_names_its_observers(written):
     assert b'jwtguard_decisions_total{decision="refused"' in metrics_text()[0]
 
 
+def test_a_file_shows_how_long_nothing_was_heard_of_its_revocations(registry, tmp_path):
+    mapping = {"issuer": ISSUER, "revocation": {"file": "revoked.jsonl"}}
+    observer = PrometheusObserver(registry)
+    guard = config.from_mapping({**mapping, "observer": [observer, "otel"]}, tmp_path)
+    name = "jwtguard_revocations_age_seconds"
+    assert samples(registry, name) == {(): pytest.approx(guard.revocations.age, abs=1)}
+
+
 @pytest.mark.parametrize(
     ("written", "where", "what"),
     [

@@ -31,7 +31,7 @@ def parameters_of(of: type, *left_out: str) -> tuple[str, ...]:
     )
 
 
-GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations")
+GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations", "store")
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
@@ -42,21 +42,28 @@ TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
 LOGIN = "[login]"
+REVOCATION, STORE = "[revocation]", "[store]"
+REVOCATION_KEYS = ("file", "redis", "prefix", "max_age", "when_stale")
+STORE_KEYS = ("redis", "key", "prefix")
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
-    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
+    LOGIN: LOGIN_KEYS,
+    REVOCATION: REVOCATION_KEYS,
+    STORE: STORE_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
+    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules", "revocation", "store"),
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
-    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
+    LOGIN: LOGIN_KEYS,
+    REVOCATION: REVOCATION_KEYS,
+    STORE: STORE_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 

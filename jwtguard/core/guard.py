@@ -54,6 +54,7 @@ from .reporting import ReportUntil
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
+from .store import Store
 from .token import Verified, VerifiedToken, token_for_request
 from .trust import Trust, is_due, unexpected
 
@@ -84,6 +85,7 @@ class Guard(Trust):
     - ``report_until``: a date, at most 90 days ahead: before it, what would be refused is logged
       and reaches the app as anonymous. For rules that say nothing else, and for odd paths.
     - ``revocations``: what ended before its time (`Revocations`).
+    - ``store``: what processes share, such as answers of introspection (`jwtguard.stores`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``observer``: an `observe.Observer`, or several: told of decisions and exchanges.
     - ``clock``: seconds since the epoch.
@@ -111,6 +113,7 @@ class Guard(Trust):
         protected_resource: Any = None,
         report_until: ReportUntil | None = None,
         revocations: Revocations | None = None,
+        store: Store | None = None,
         cache_size: int = 4096,
         observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = time.time,
@@ -134,6 +137,7 @@ class Guard(Trust):
                 protected_resource=protected_resource,
                 report_until=report_until,
                 revocations=revocations,
+                store=store,
                 cache_size=cache_size,
                 observer=observer,
                 clock=clock,

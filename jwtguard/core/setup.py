@@ -21,6 +21,7 @@ from .publish import UserName, forward_problems
 from .reporting import Reporting
 from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
+from .store import Store
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -68,6 +69,7 @@ class Parameters:
     protected_resource: Any
     report_until: Any
     revocations: Revocations | None
+    store: Store | None
     cache_size: int
     observer: Any
     clock: Clock
@@ -202,7 +204,11 @@ class Setup:
         if not isinstance(login, SignIn) or self.public_origin is None:
             return None
         site, problems = login.at(
-            self.public_origin, self.issuers, self.given.revocations, None, self.given.clock
+            self.public_origin,
+            self.issuers,
+            self.given.revocations,
+            self.given.store,
+            self.given.clock,
         )
         self.problems += [(f"login.{where}", what) for where, what in problems]
         return site
@@ -328,6 +334,11 @@ class Setup:
         elif given.revocations is not None:
             what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
             problems.append(("revocations", what))
+        if isinstance(given.store, Store):
+            problems.extend((f"store.{w}", what) for w, what in given.store.problems)
+        elif given.store is not None:
+            what = f"is a jwtguard.stores.RedisStore(…) or its like; found {_found(given.store)}"
+            problems.append(("store", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

@@ -18,10 +18,12 @@ from .errors import (
 )
 from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
-from .model import Background, Clock, Flow, Request
+from .model import Ask, Background, Clock, Flow, Request
 from .observing import Kind
 from .requirement import Requirement
+from .revocation import Revocations
 from .setup import Setup
+from .shared import SharedAnswers
 from .token import Verified, VerifiedToken, token_for_request
 from .verifier import Verifier
 
@@ -40,8 +42,10 @@ class Trust:
         self.site = setup.site
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
         self.revocations = setup.revocations
+        self.store = setup.given.store
+        shared = None if self.store is None else SharedAnswers(self.store)
         self._watch = setup.watch
-        self.verifier = Verifier(cache_size, clock, self.revocations, setup.watch)
+        self.verifier = Verifier(cache_size, clock, self.revocations, shared, setup.watch)
 
     def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
         """The issuers that may speak: those named, or those of the closing rule.
@@ -135,6 +139,8 @@ class Trust:
                 flows.append(self._told(issuer.introspection.warm(), issuer, "introspection"))
         if self.site is not None:
             flows.append(self._told(self.site.warm(), self.site.issuer, "login"))
+        if self.revocations is not None:
+            flows.append(_begin(self.revocations))
         return [_without_defects(flow) for flow in flows]
 
     def refreshed(self, known: Verified) -> Flow[Verified]:
@@ -169,6 +175,10 @@ class Trust:
 def _warm(source: RefreshingKeySource) -> Flow[None]:
     if source.due() or not source.current().keys:
         yield from source.refresh()
+
+
+def _begin(revocations: Revocations) -> Flow[None]:
+    yield Ask(revocations.warm, revocations.warm)
 
 
 def _without_defects(flow: Flow[None]) -> Flow[None]:

@@ -28,7 +28,7 @@ from jwtguard.core.paths import Pattern, return_address
 from jwtguard.core.remote import Discovery
 from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
-from jwtguard.revocation import Revocations
+from jwtguard.revocations import Revocations
 
 from .cookies import Cookies
 from .provider import Provider

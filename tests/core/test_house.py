@@ -55,6 +55,7 @@ FORBIDDEN_CALLS = {"open", "exec", "eval", "compile", "__import__", "input", "pr
 # Lowest first. A module may import from its own layer and from those below it.
 LAYERS = [
     {"errors", "grammar", "wording"},
+    {"store", "sealing"},
     {"claims"},
     {"token"},
     {"model"},
@@ -64,7 +65,7 @@ LAYERS = [
     {"discovery", "client_auth", "store"},
     {"remote"},
     {"tenants", "introspection", "observing"},
-    {"issuer", "cache", "publish", "requirement", "challenge", "revocation"},
+    {"issuer", "cache", "publish", "requirement", "challenge", "revocation", "shared"},
     {"candidates", "signin"},
     {"verifier", "policy"},
     {"metadata"},

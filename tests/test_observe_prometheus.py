@@ -132,11 +132,12 @@ def test_a_file_names_its_observers(written):
 
 
 def test_a_file_shows_how_long_nothing_was_heard_of_its_revocations(registry, tmp_path):
+    (tmp_path / "revoked.jsonl").touch()
     mapping = {"issuer": ISSUER, "revocation": {"file": "revoked.jsonl"}}
     observer = PrometheusObserver(registry)
     guard = config.from_mapping({**mapping, "observer": [observer, "otel"]}, tmp_path)
-    name = "jwtguard_revocations_age_seconds"
-    assert samples(registry, name) == {(): pytest.approx(guard.revocations.age, abs=1)}
+    guard.revocations.__class__ = type("Late", (type(guard.revocations),), {"age": 7.0})
+    assert samples(registry, "jwtguard_revocations_age_seconds") == {(): 7.0}
 
 
 @pytest.mark.parametrize(

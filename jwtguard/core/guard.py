@@ -407,7 +407,8 @@ class Guard(Trust):
                 place.remove(request, edits)
             kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
-            allow.published = ((*published[0], *kept), *published[1:])
+            headers = (*published.headers, *kept)
+            allow.published = Published(headers, published.variables, published.user)
             allow.query = edits.query
             allow.subprotocol = edits.subprotocol
         return allow
@@ -415,9 +416,9 @@ class Guard(Trust):
     def _published(self, known: Verified, bound: BoundRule) -> Published:
         rule, published = known.published
         if rule is not bound.origin:
-            published = (
+            published = Published(
                 headers_of(known.claims, bound.forward) if bound.forward else (),
-                variables_of(known, self._variables) if self._variables else NOTHING[1],
+                variables_of(known, self._variables) if self._variables else NOTHING.variables,
                 self._user_name.of(known) if self._user_name else None,
             )
             known.published = bound.origin, published

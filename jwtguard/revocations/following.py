@@ -86,6 +86,9 @@ class Following(Revocations, ABC):
         """Raises Unavailable where nothing was heard for too long, and that counts."""
         if not self._is_followed:
             self.warm()
+        if self._heard == -math.inf and not self._attempted.is_set():
+            hint = f"what is in {self.source} is being read"
+            raise Unavailable("revocations_stale", retry_after=1, hint=hint)
         if self.when_stale != "refuse" or self.max_age is None:
             self.look_again = math.inf
             return

@@ -145,7 +145,12 @@ class Setup:
         metadata.label = "protected_resource"
         metadata.report_until = None  # the app has no such page
         paths = () if self.site is None else self.site.paths
-        sign_in = self._bound(Rule(paths, access="public"), None)
+        rate = None if self.site is None else self.site.rate
+        pages = Rule(paths, access="public", rate=rate)
+        self.problems += [
+            (f"login.{w}", what) for w, what in pages.problems if w.startswith("rate")
+        ]
+        sign_in = self._bound(pages, None)
         sign_in.label = "login"
         sign_in.report_until = None
         self.policy = Policy(bound, closing, uncovered, metadata, sign_in)

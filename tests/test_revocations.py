@@ -136,6 +136,12 @@ def test_what_is_revoked_stands_in_the_file_for_the_others(path):
     assert [e.before for e in first.entries if e.kind == "sub"] == [pytest.approx(entry.before)]
 
 
+def test_an_empty_file_gets_its_first_line(path):
+    RevocationFile(path).revoke("sid", "s1")
+    assert path.read_text().startswith('{"sid":"s1","at":')
+    assert path.read_text().count("\n") == 1
+
+
 def test_what_cannot_be_written_counts_here_and_is_said(tmp_path, path):
     revocations = RevocationFile(path)
     path.unlink()

@@ -101,6 +101,7 @@ def _request(given: Namespace) -> Request:
         raw_path=target.decode("latin-1"),
         query=query.decode("latin-1"),
         headers=headers,
+        client="127.0.0.1",
     )
 
 
@@ -162,6 +163,8 @@ def _steps(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]
     else:
         by = pattern.text if pattern is not None else bound.rule.text
         yield Step("rule", f"{bound.label} decides: {by} is the first that matches")
+    if bound.limits:
+        yield Step("limits", ", ".join(map(str, bound.limits)))
     if bound.access == "public":
         yield Step("wants", "nothing: credentials are not looked at")
     else:

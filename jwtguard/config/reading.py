@@ -13,6 +13,7 @@ from jwtguard.guard import Guard
 from .files import key_file_warnings
 from .issuers import Issuers
 from .login import read_login
+from .ratestore import read_rate_store
 from .schema import REMOTE_KEYS, RULE, TOP
 from .sharing import revocations, store
 from .values import Place, listed
@@ -41,6 +42,7 @@ class Reading(Issuers):
             words["login"] = read_login(self, login, self.base)
         words["revocations"] = revocations(self, mapping, self.base)
         words["store"] = store(self, mapping, self.base)
+        words["rate_store"] = read_rate_store(self, mapping.get("rate_store"), self.base)
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)

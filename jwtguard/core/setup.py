@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from .addresses import Proxies
 from .browser import parse_origin
 from .candidates import Candidates, Directory
 from .challenge import ErrorBody
@@ -17,6 +18,7 @@ from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
+from .rates import MemoryRateStore, RateStore, as_limits
 from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
 from .store import Store
@@ -65,6 +67,9 @@ class Parameters:
     require_https: Any
     error_body: ErrorBody | None
     protected_resource: Any
+    trusted_proxies: Any
+    failed_rate: Any
+    rate_store: Any
     revocations: Revocations | None
     store: Store | None
     cache_size: int
@@ -90,6 +95,11 @@ class Setup:
         self.origins = self._read_origins()
         self.user_name = self._read_remote_user()
         self.response_headers = self._read_response_headers()
+        self.proxies = Proxies(given.trusted_proxies)
+        self.problems += self.proxies.problems
+        self.failed_limits, problems = as_limits(given.failed_rate, "failed_rate", "failed")
+        self.problems += problems
+        self.rate_store = self._read_rate_store()
         self._check_plain_parameters()
         self.problems += forward_problems("forward", given.forward)
         for index, rule in enumerate(self.rules):
@@ -285,6 +295,23 @@ class Setup:
             elif not isinstance(value, str) or not is_quotable(value):
                 self.problems.append((f"response_headers.{name}", "is printable ASCII text"))
         return tuple(given.items())
+
+    def _read_rate_store(self) -> RateStore:
+        given: Any = self.given.rate_store
+        if any(limit.claim is not None for limit in self.failed_limits):
+            what = "counts by address only: a token that failed says nothing of its sender"
+            self.problems.append(("failed_rate", what))
+        if given is None:
+            return MemoryRateStore()
+        if not isinstance(given, RateStore):
+            what = f"is a jwtguard.ratelimits.RedisRateStore(…) or its like; found {_found(given)}"
+            self.problems.append(("rate_store", what))
+            return MemoryRateStore()
+        problems = getattr(given, "problems", ())
+        self.problems += [(f"rate_store.{word}", what) for word, what in problems]
+        if not self.failed_limits and not any(rule.limits for rule in self.rules):
+            self.warnings.append(("rate_store", "counts nothing: no rule has a rate"))
+        return given
 
     def _check_plain_parameters(self) -> None:
         given, problems = self.given, self.problems

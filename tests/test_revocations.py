@@ -308,6 +308,30 @@ def test_a_thread_ends_with_what_it_follows():
     until(lambda: not thread.is_alive())
 
 
+def test_many_first_requests_wait_together():
+    class Slow(Scripted):
+        def step(self):
+            time.sleep(0.1)
+            return super().step()
+
+    revocations = Slow(Entry("sub", "bob"))
+    said = []
+
+    def look():
+        try:
+            revocations.look(time.time())
+            said.append(values(revocations))
+        except errors.Unavailable as error:
+            said.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said == [["bob"]] * 8
+
+
 def test_while_it_is_read_for_the_first_time_nobody_can_say(monkeypatch):
     monkeypatch.setattr("jwtguard.revocations.following.FIRST", 0.01)
     begun, go_on = threading.Event(), threading.Event()

@@ -22,7 +22,7 @@ import pytest
 from jwtguard.testing import sign
 from tests import shared
 
-from .servers import PROTECTED, ROOT, SECRET, Kind, Reply, Server, _free_port, _wait
+from .servers import PROTECTED, ROOT, SECRET, Kind, Reply, Server, _wait, free_port
 from .test_servers import ENDPATHS, ODD, bypasses
 
 EXAMPLES = ROOT / "examples" / "proxies"
@@ -191,6 +191,11 @@ def jwtguard_serve(target: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "jwtguard", "serve", str(target), *options]
 
 
+def at(port: int, directory: Path) -> Server:
+    """What listens on a port, with the log of jwtguard."""
+    return Server("http", Kind("http", (), ()), port, directory / "jwtguard.log")
+
+
 def over(path, request):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
@@ -222,7 +227,7 @@ def behind(
     provider: str = "http://127.0.0.1:9",
 ) -> Iterator[Server]:
     """A proxy that *start* starts, with the app and (where it *is_up*) jwtguard behind it."""
-    ports = Ports(_free_port(), _free_port(), _free_port())
+    ports = Ports(free_port(), free_port(), free_port())
     policy = written(directory, server, provider)
     app = [sys.executable, "-m", "uvicorn", "--http", "h11", "--log-level", "warning"]
     with contextlib.ExitStack() as stack:
@@ -243,7 +248,7 @@ def behind(
             if port is None:
                 until(lambda: over(directory / "socket", b"GET /healthz HTTP/1.0\r\n\r\n").status)
         stack.enter_context(start(ports, directory))
-        yield Server("proxy", Kind("http", (), ()), ports.proxy)
+        yield at(ports.proxy, directory)
 
 
 # --- what must be so ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,11 +21,13 @@ from jwtguard import (
     Guard,
     Introspection,
     Issuer,
+    RemoteKeys,
     Rule,
     Secret,
     errors,
 )
 from jwtguard.core import Fetch, Fetched
+from jwtguard.core.rates import Used
 from jwtguard.testing import FakeIssuer, sign
 
 from .doors import Ask, FetchSync, Pairs
@@ -2351,6 +2354,408 @@ METADATA = [
     ),
 ]
 
+# --- limits -------------------------------------------------------------------------------------
+
+
+class Counts:
+    """A store whose counts stand still: *used* of any quota, 1.5 seconds before a window ends."""
+
+    def __init__(self, used: int) -> None:
+        self.used = Used(0, used, 1.5)
+
+    def hit(self, key: str, quota: int, window: int, now: float) -> tuple[bool, Used]:
+        return self.used.current < quota, self.used
+
+    def look(self, key: str, window: int, now: float) -> Used:
+        return self.used
+
+
+class Shared(Counts):
+    """The same for a store that is asked and waited for."""
+
+    when_down = "allow"
+
+    async def ahit(self, *asked: Any) -> tuple[bool, Used]:
+        return self.hit(*asked)
+
+    async def alook(self, *asked: Any) -> Used:
+        return self.look(*asked)
+
+
+class Down(Shared):
+    """One that cannot be asked."""
+
+    def __init__(self, when_down: str) -> None:
+        super().__init__(0)
+        self.when_down = when_down
+
+    def hit(self, *asked: Any) -> Any:
+        raise ConnectionError("a password may stand here")
+
+    look = hit
+
+
+TOO_MANY = Refusal(429, "too_many_requests", "too_many_requests", "Too many requests.")
+API_RATE = {"limit": "10/second", "burst": 20}
+BY_SUB = {"limit": "100/minute", "by": "claim:sub"}
+TOLD = {"RateLimit-Policy": '"address";q=20;w=2', "RateLimit": '"address";r=13;t=2'}
+TOLD_TOO_MANY = {
+    "RateLimit-Policy": '"address";q=20;w=2',
+    "RateLimit": '"address";r=0;t=2',
+    "Retry-After": "2",
+}
+UNTOLD = {"RateLimit-Policy": None, "RateLimit": None, "Retry-After": None}
+
+LIMITS = [
+    *(
+        Case(
+            name=f"a request within its rule's rate passes and is told of it, counted in {where}",
+            rules=[Rule("/x", rate=API_RATE)],
+            settings={"rate_store": store(7)},
+            headers=bearer(),
+            response=TOLD | {"Retry-After": None},
+            sub="alice",
+        )
+        for where, store in (("memory", Counts), ("a shared store", Shared))
+    ),
+    *(
+        Case(
+            name=f"a request beyond its rule's rate is 429, counted in {where}",
+            rules=[Rule("/x", rate=API_RATE)],
+            settings={"rate_store": store(20), "realm": "api"},
+            headers=bearer(),
+            refused=TOO_MANY,
+            response=TOLD_TOO_MANY | {"WWW-Authenticate": None, "Cache-Control": "no-store"},
+            reason="too_many_requests",
+        )
+        for where, store in (("memory", Counts), ("a shared store", Shared))
+    ),
+    *(
+        Case(
+            name=f"beyond the rate by address credentials are not looked at: {what}",
+            rules=[Rule("/x", rate="20/minute")],
+            settings={"rate_store": Counts(20)},
+            headers=headers,
+            refused=TOO_MANY,
+            reason="too_many_requests",
+        )
+        for what, headers in (
+            ("none", {}),
+            ("forged", bearer(FORGED)),
+            ("malformed", {"Authorization": "Bearer a b"}),
+        )
+    ),
+    Case(
+        name="a public rule has a rate, too",
+        target="/public/a",
+        rules=[Rule("/public/**", access="public", rate=API_RATE)],
+        settings={"rate_store": Counts(20)},
+        refused=TOO_MANY,
+        response=TOLD_TOO_MANY,
+    ),
+    Case(
+        name="a public rule within its rate tells of it",
+        target="/public/a",
+        rules=[Rule("/public/**", access="public", rate=API_RATE)],
+        settings={"rate_store": Counts(7)},
+        response=TOLD,
+        sub=None,
+    ),
+    Case(
+        name="a handshake is counted like a request",
+        rules=[Rule("/x", rate=API_RATE)],
+        settings={"rate_store": Counts(20)},
+        websocket=True,
+        headers=bearer(),
+        refused=TOO_MANY,
+        reason="too_many_requests",
+    ),
+    Case(
+        name="an ambiguous path is refused before anything is counted",
+        target="/x/../y",
+        rules=[Rule("/**", rate=API_RATE)],
+        settings={"rate_store": Counts(20)},
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="a refusal of a listed origin lets its page read the limits",
+        rules=[Rule("/x", rate=API_RATE)],
+        settings={"rate_store": Counts(20), "origins": [PAGE]},
+        headers={**bearer(), "Origin": PAGE},
+        refused=TOO_MANY,
+        response={
+            "Access-Control-Allow-Origin": PAGE,
+            "Access-Control-Expose-Headers": (
+                "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy"
+            ),
+        },
+    ),
+    Case(
+        name="a browser is told of too many requests, and not sent to log in",
+        rules=[Rule("/x", rate=API_RATE, login="/login"), Rule("/login", access="public")],
+        settings={"rate_store": Counts(20)},
+        headers={"Sec-Fetch-Mode": "navigate"},
+        refused=TOO_MANY,
+        response={"Location": None, "Retry-After": "2"},
+    ),
+    Case(
+        name="a rate by claim is counted once the token is good",
+        rules=[Rule("/x", rate=BY_SUB)],
+        settings={"rate_store": Counts(100)},
+        headers=bearer(),
+        refused=TOO_MANY,
+        response={"RateLimit-Policy": '"claim";q=100;w=60', "RateLimit": '"claim";r=0;t=2'},
+        reason="too_many_requests",
+    ),
+    Case(
+        name="a bad token is 401 where the rate is by claim",
+        rules=[Rule("/x", rate=BY_SUB)],
+        settings={"rate_store": Counts(100)},
+        headers=bearer(FORGED),
+        refused=INVALID_TOKEN,
+        response=UNTOLD,
+    ),
+    Case(
+        name="a token that lacks a role is 403 where the rate is by claim",
+        rules=[Rule("/x", rate=BY_SUB, roles="admin")],
+        settings={"rate_store": Counts(100)},
+        headers=bearer(),
+        refused=DENIED,
+        response=UNTOLD,
+    ),
+    Case(
+        name="who has no such claim is counted by address",
+        rules=[Rule("/x", access="optional", rate=BY_SUB)],
+        settings={"rate_store": Counts(100)},
+        refused=TOO_MANY,
+        reason="too_many_requests",
+    ),
+    *(
+        Case(
+            name=f"after too many failures a token is 429 unread: {what}",
+            settings={"rate_store": store(10), "failed_rate": "10/minute"},
+            headers=headers,
+            refused=TOO_MANY,
+            response={**UNTOLD, "Retry-After": "2", "WWW-Authenticate": None},
+            reason="too_many_failures",
+        )
+        for store, what, headers in (
+            (Counts, "forged", bearer(FORGED)),
+            (Shared, "forged, counted in a shared store", bearer(FORGED)),
+            (Counts, "no token at all", {"Authorization": "Bearer x"}),
+            (Counts, "new and good", bearer()),
+        )
+    ),
+    Case(
+        name="after too many failures a request without credentials is what it was",
+        settings={"rate_store": Counts(10), "failed_rate": "10/minute"},
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="before too many failures a bad token is 401",
+        settings={"rate_store": Shared(9), "failed_rate": "10/minute"},
+        headers=bearer(FORGED),
+        refused=INVALID_TOKEN,
+        response=UNTOLD,
+    ),
+    Case(
+        name="before too many failures a good token passes",
+        settings={"rate_store": Shared(9), "failed_rate": "10/minute"},
+        headers=bearer(),
+        response=UNTOLD,
+        sub="alice",
+    ),
+    Case(
+        name="a store that is down lets through uncounted",
+        rules=[Rule("/x", rate=[API_RATE, BY_SUB])],
+        settings={"rate_store": Down("allow"), "failed_rate": "10/minute"},
+        headers=bearer(),
+        response=UNTOLD,
+        sub="alice",
+    ),
+    Case(
+        name="a store that is down lets no bad token through",
+        rules=[Rule("/x", rate=[API_RATE, BY_SUB])],
+        settings={"rate_store": Down("allow"), "failed_rate": "10/minute"},
+        headers=bearer(FORGED),
+        refused=INVALID_TOKEN,
+    ),
+    Case(
+        name="a store that is down refuses with 503 where that was written",
+        rules=[Rule("/x", rate=API_RATE)],
+        settings={"rate_store": Down("refuse")},
+        headers=bearer(),
+        refused=UNAVAILABLE,
+        response={"Retry-After": "1"},
+        reason="rates_unavailable",
+    ),
+]
+
+
+# --- report-only --------------------------------------------------------------------------------
+
+SOON = datetime.now(UTC).date() + timedelta(days=30)
+_SINCE = SOON - timedelta(days=60)
+_REPORTING: dict[str, Any] = {"report_until": SOON, "forward": {"X-User-Id": "sub"}}
+_ENFORCED_HERE = Rule("/admin/**", roles="admin", report_until=False)
+
+
+def _down(fetch: Fetch) -> Fetched:
+    raise errors.FetchError("down")
+
+
+def _reported(what: str, **words: Any) -> Case:
+    """The app sees nobody, and nothing that would name somebody."""
+    settings = {**_REPORTING, **words.pop("settings", {})}
+    headers = [("X-User-Id", "root"), ("x_user_id", "root"), *words.pop("headers", {}).items()]
+    seen = {"X-User-Id": None, **words.pop("headers_seen", {})}
+    return Case(
+        name=f"report-only: {what}",
+        settings=settings,
+        headers=headers,
+        headers_seen=seen,
+        sub=None,
+        variables={},
+        **words,
+    )
+
+
+REPORT_ONLY = [
+    _reported("nothing was sent"),
+    _reported(
+        "an expired token stays in sight", headers=bearer(EXPIRED), headers_seen=bearer(EXPIRED)
+    ),
+    _reported("a forged token", headers=bearer(FORGED), settings={"variables": "json"}),
+    _reported("a malformed header", headers=bearer("Bearer a b")),
+    _reported(
+        "strip_credentials takes a bad token out too",
+        headers=bearer(EXPIRED),
+        headers_seen={"Authorization": None},
+        settings={"strip_credentials": True},
+    ),
+    _reported(
+        "several credentials are all taken out",
+        target=f"/x?a=1&access_token={TOKEN}&access_token=b",
+        headers=bearer(),
+        headers_seen={"Authorization": None},
+        rules=[Rule("/x", credentials=["bearer", FromQuery()])],
+        settings={"strip_credentials": True},
+        query="a=1",
+    ),
+    _reported(
+        "a requirement that is not met",
+        headers=bearer(),
+        rules=[Rule("/**", roles="admin")],
+    ),
+    _reported(
+        "a method that no rule covers",
+        method="PUT",
+        headers=bearer(),
+        rules=[Rule("/x", methods="GET", roles="admin")],
+    ),
+    _reported(
+        "a cookie from another site",
+        method="POST",
+        headers={"Cookie": f"auth={TOKEN}", "Origin": EVIL},
+        rules=[Rule("/x", credentials=FromCookie("auth"))],
+    ),
+    _reported("plain http", scheme="http", headers=bearer(), settings={"require_https": "refuse"}),
+    _reported(
+        "an issuer that is down",
+        headers=bearer(),
+        settings={"issuers": [idp.trusted(keys=RemoteKeys("https://idp.test/keys"))]},
+        fetch=_down,
+    ),
+    _reported(
+        "a login elsewhere",
+        headers={"Accept": "text/html"},
+        settings={"login": "/login"},
+        rules=[Rule("/login", access="public")],
+    ),
+    _reported(
+        "a bad token where none is needed",
+        headers=bearer(EXPIRED),
+        rules=[Rule("/x", access="optional")],
+    ),
+    _reported(
+        "a rule's own date", rules=[Rule("/x", report_until=SOON)], settings={"report_until": None}
+    ),
+    _reported(
+        "a WebSocket from another site",
+        websocket=True,
+        headers={"Origin": EVIL, "Cookie": f"auth={TOKEN}"},
+        rules=[Rule("/x", credentials=FromCookie("auth"))],
+    ),
+    *(
+        _reported(f"a path with {what}", target=target, path=path)
+        for what, target, path in (
+            ("a semicolon", "/a;b", "/a;b"),
+            ("an encoded escape", "/a%252fb", "/a%2fb"),
+            ("a backslash", "/a%5Cb", "/a\\b"),
+        )
+    ),
+    _reported(
+        "an odd path takes no token from the query along",
+        target=f"/a;b?access_token={TOKEN}&a=1",
+        rules=[Rule("/q", credentials=FromQuery())],
+        query="a=1",
+    ),
+    Case(
+        name="report-only: a good token is as ever",
+        headers=[*bearer().items(), ("X-User-Id", "root")],
+        settings=_REPORTING,
+        sub="alice",
+        headers_seen={"X-User-Id": "alice"},
+    ),
+    Case(
+        name="report-only: over since the date",
+        settings={**_REPORTING, "report_until": _SINCE},
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="report-only: a rule may be enforced already",
+        target="/admin/x",
+        headers=bearer(),
+        rules=[_ENFORCED_HERE],
+        settings=_REPORTING,
+        refused=DENIED,
+    ),
+    Case(
+        name="report-only: an odd path may lead to what a rule enforces",
+        target="/x/..%2fadmin/x",
+        rules=[_ENFORCED_HERE],
+        settings=_REPORTING,
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="report-only: an odd path is refused where only a rule reports",
+        target="/x/;a",
+        rules=[Rule("/x/**", report_until=SOON)],
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="report-only: an uncovered method is refused while a rule is enforced",
+        target="/r",
+        method="PUT",
+        headers=bearer(),
+        rules=[Rule("/r", methods="GET", roles="admin"), _ENFORCED_HERE],
+        settings=_REPORTING,
+        refused=NOT_COVERED,
+    ),
+    Case(
+        name="report-only: other rules than the one that reports are enforced",
+        rules=[Rule("/new/**", report_until=SOON)],
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="report-only: the guard's own documents stay its own",
+        target=f"{_WELL_KNOWN}/mcp",
+        scheme="http",
+        settings={**_MCP, **_REPORTING, "require_https": "refuse"},
+        refused=USE_HTTPS,
+    ),
+]
+
 GROUPS: dict[str, list[Case]] = {
     "paths": PATHS,
     "opaque_tail": OPAQUE_TAIL,
@@ -2368,5 +2773,7 @@ GROUPS: dict[str, list[Case]] = {
     "answers": ANSWERS,
     "introspection": INTROSPECTION,
     "metadata": METADATA,
+    "limits": LIMITS,
+    "report-only": REPORT_ONLY,
 }
 CASES: dict[str, Case] = {case.name: case for cases in GROUPS.values() for case in cases}

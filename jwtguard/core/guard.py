@@ -3,10 +3,11 @@
 The way of a request, each step a refusal if in doubt:
 
 1. the target has one reading (`paths`), else 400;
-2. the first rule that matches (`policy`); https where it is wanted;
+2. the first rule that matches (`policy`); https where it is wanted; its limits by address
+   (`counting`);
 3. the one token the request carries (`extractor`), and no other site's cookie (`browser`);
 4. a token seen before, or verification (`verifier`), which may wait for an answer;
-5. the rule's requirement (`requirement`);
+5. the rule's requirement (`requirement`), and its limits by claim;
 6. what the app gets to see (`publish`), or what the client is told (`challenge`).
 
 Almost nothing here waits, so `judge` is a plain function, and only a token whose key must be asked
@@ -16,11 +17,14 @@ for makes it return a flow.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
+from .candidates import Candidates
+from .counting import Counting
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -46,15 +50,18 @@ from .model import (
     Published,
     Request,
 )
+from .observing import Decided, Observer
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
+from .rates import Rate, RateStore
+from .reporting import ReportUntil
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
 from .store import Store
 from .token import Verified, VerifiedToken, token_for_request
-from .trust import Trust, is_due, refreshed, unexpected
+from .trust import Trust, is_due, unexpected
 
 log = logging.getLogger("jwtguard")
 
@@ -80,9 +87,16 @@ class Guard(Trust):
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
     - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
+    - ``trusted_proxies``: networks (``10.0.0.0/8``) whose ``X-Forwarded-For`` says who the client
+      is; "unix" for peers without an address.
+    - ``failed_rate``: how many failed authentications an address has, as a rule's ``rate``.
+    - ``rate_store``: where requests are counted; in this process where not given.
+    - ``report_until``: a date, at most 90 days ahead: before it, what would be refused is logged
+      and reaches the app as anonymous. For rules that say nothing else, and for odd paths.
     - ``revocations``: what ended before its time (`Revocations`).
     - ``store``: what processes share, such as answers of introspection (`jwtguard.stores`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
+    - ``observer``: an `observe.Observer`, or several: told of decisions and exchanges.
     - ``clock``: seconds since the epoch.
 
     Raises `errors.ConfigurationError` with every problem at once.
@@ -106,9 +120,14 @@ class Guard(Trust):
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
+        trusted_proxies: str | Sequence[str] = (),
+        failed_rate: Rate | None = None,
+        rate_store: RateStore | None = None,
+        report_until: ReportUntil | None = None,
         revocations: Revocations | None = None,
         store: Store | None = None,
         cache_size: int = 4096,
+        observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = time.time,
     ) -> None:
         setup = Setup(
@@ -128,9 +147,14 @@ class Guard(Trust):
                 require_https=require_https,
                 error_body=error_body,
                 protected_resource=protected_resource,
+                trusted_proxies=trusted_proxies,
+                failed_rate=failed_rate,
+                rate_store=rate_store,
+                report_until=report_until,
                 revocations=revocations,
                 store=store,
                 cache_size=cache_size,
+                observer=observer,
                 clock=clock,
             )
         )
@@ -140,6 +164,7 @@ class Guard(Trust):
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
+        self._unruled = setup.unruled
         # What decides by itself, whatever a view says.
         self._own = (self.policy.uncovered, self.policy.metadata, self.policy.sign_in)
         self._forward_names = setup.forward_names
@@ -147,6 +172,8 @@ class Guard(Trust):
         self._user_name = setup.user_name
         self._variables: Variables = variables
         self.preflight: Preflight = preflight
+        self.proxies = setup.proxies
+        self._counting = Counting(setup.rate_store, setup.proxies, setup.failed_limits, clock)
         self._announce()
 
     def __repr__(self) -> str:
@@ -197,7 +224,10 @@ class Guard(Trust):
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
             return None
-        return Allow(token_for_request(known), bound.rule, self._forward_names, published)
+        token = token_for_request(known)
+        if self._watch is not None:
+            self._watch.recalled(bound.label, token)
+        return Allow(token, bound.rule, self._forward_names, published)
 
     def judge(
         self,
@@ -211,9 +241,22 @@ class Guard(Trust):
         *is_public* is asked where no rule of the user's decides: whether the view itself says that
         it is open. *access* stands for the rule's own, where a view judges for itself.
         """
+        watch = self._watch
+        if watch is None:
+            return self._route(request, is_public, access)
+        began = watch.timer()
+        decision = self._route(request, is_public, access)
+        if isinstance(decision, (Allow, Deny)):
+            return watch.decision(decision, began)
+        return watch.waiting(decision, began)
+
+    def _route(
+        self,
+        request: Request,
+        is_public: Callable[[], bool] | None,
+        access: Access | None,
+    ) -> Decision | Flow[Decision]:
         bound: BoundRule | None = None
-        raw: str | None = None
-        from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
@@ -222,6 +265,33 @@ class Guard(Trust):
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
+            if bound.limits:
+                return self._within_limits(request, bound, pattern, method)
+            return self._judge(request, bound, pattern, method)
+        except AuthError as error:
+            return self._refuse(error, request, bound, None)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, None)
+
+    def _within_limits(
+        self, request: Request, bound: BoundRule, pattern: Pattern | None, method: str
+    ) -> Flow[Decision]:
+        """The rest of `judge` where requests are counted."""
+        rest = partial(self._judge, request, bound, pattern, method)
+        try:
+            return (yield from self._counting.judge(request, bound, rest))
+        except AuthError as error:
+            return self._refuse(error, request, bound, None)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, None)
+
+    def _judge(
+        self, request: Request, bound: BoundRule, pattern: Pattern | None, method: str
+    ) -> Decision | Flow[Decision]:
+        """The rest of `judge`, once it is known which rule decides."""
+        raw: str | None = None
+        from_cookie = False
+        try:
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
             if bound is self.policy.sign_in:
@@ -259,12 +329,12 @@ class Guard(Trust):
                 raise MissingCredentials
             known = self.verifier.recall(raw, candidates)
             if known is None:
-                verified = self.verifier.verify(raw, candidates)
+                verified = self._verify(raw, request, bound, candidates, from_cookie)
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             if is_due(known):  # whatever becomes of this request
-                asking = refreshed(known)
+                asking = self.refreshed(known)
                 return self._wait(asking, request, bound, pattern, raw, from_cookie)
             site = self.site
             is_session = site is not None and known.issued_by is site.issuer
@@ -275,6 +345,21 @@ class Guard(Trust):
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
             return self._refuse(unexpected(error), request, bound, raw)
+
+    def _verify(
+        self,
+        raw: str,
+        request: Request,
+        bound: BoundRule,
+        candidates: Candidates,
+        from_cookie: bool,
+    ) -> Verified | Flow[Verified]:
+        if not self._counting.failed:
+            return self.verifier.verify(raw, candidates)
+        verify = partial(self.verifier.verify, raw, candidates)
+        # A bad cookie is nobody's there, and an old one must not lock people out.
+        is_counted = not (from_cookie and bound.access == "optional")
+        return self._counting.verify(request, verify, is_counted=is_counted)
 
     def _wait(
         self,
@@ -304,7 +389,7 @@ class Guard(Trust):
     ) -> Flow[Decision]:
         """The rest of `judge` where a session is used that would end soon."""
         try:
-            added = yield from site.renew(known, request)
+            added = yield from self._told(site.renew(known, request), site.issuer, "login")
             allow = self._settle(request, bound, pattern, known, True)
             allow.added = added
             return allow
@@ -315,9 +400,10 @@ class Guard(Trust):
 
     def _sign_in(self, request: Request, bound: BoundRule, method: str) -> Flow[Decision]:
         """What `jwtguard.login` answers."""
-        assert self.site is not None
+        site = self.site
+        assert site is not None
         try:
-            deny = yield from self.site.answer(request, method)
+            deny = yield from self._told(site.answer(request, method), site.issuer, "login")
             return self._answers.completed(deny)
         except AuthError as error:
             return self._refuse(error, request, bound, None)
@@ -378,7 +464,8 @@ class Guard(Trust):
                 place.remove(request, edits)
             kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
-            allow.published = ((*published[0], *kept), *published[1:])
+            headers = (*published.headers, *kept)
+            allow.published = Published(headers, published.variables, published.user)
             allow.query = edits.query
             allow.subprotocol = edits.subprotocol
         return allow
@@ -386,9 +473,9 @@ class Guard(Trust):
     def _published(self, known: Verified, bound: BoundRule) -> Published:
         rule, published = known.published
         if rule is not bound.origin:
-            published = (
+            published = Published(
                 headers_of(known.claims, bound.forward) if bound.forward else (),
-                variables_of(known, self._variables) if self._variables else NOTHING[1],
+                variables_of(known, self._variables) if self._variables else NOTHING.variables,
                 self._user_name.of(known) if self._user_name else None,
             )
             known.published = bound.origin, published
@@ -425,14 +512,27 @@ class Guard(Trust):
                 error = _worse(error, request, bound)
         label = bound.label if bound else None
         try:
+            where = bound or self._unruled
+            if where.report_until is not None and self._clock() < where.report_until:
+                refused.report(error, request, "-", label, raw, enforced=False)
+                allow = self._allow(request, where, None)
+                allow.reported = error
+                return allow
             return self._answers.refusal(error, request, bound, label, raw)
         except Exception as defect:  # a request that cannot even be refused in style
             unexpected(defect)
             return Deny(Unavailable("internal_error"))
 
+    def reported_until(self, request: Request) -> float | None:
+        """When what is refused of such a request begins to be, in seconds since the epoch."""
+        try:
+            return self.policy.route(request)[0].report_until
+        except AuthError:
+            return self._unruled.report_until
+
     def is_closing(self, allow: Allow) -> bool:
-        """Whether no rule of the user's decided."""
-        return allow.rule is self.policy.closing.rule
+        """Whether the request was let through, and by no rule of the user's."""
+        return allow.rule is self.policy.closing.rule and allow.reported is None
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None
@@ -442,6 +542,8 @@ class Guard(Trust):
         It is logged and told as a rule's refusal would be; *said_by* stands for the rule.
         """
         bound, _ = self.policy.choose(request.path, request.method.upper())
+        if self._watch is not None:
+            self._watch.decided(Decided("refused", said_by, error=error))
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 

@@ -173,10 +173,29 @@ and is sent None; or an `Ask` and is sent the answer.
 
 Pairs = Sequence[tuple[str, str]]
 
-Published = tuple[Pairs, Mapping[str, str], str | None]
-"""What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER."""
 
-NOTHING: Published = ((), MappingProxyType({}), None)
+class Published:
+    """What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER.
+
+    All requests that carry the token there share it. So the ASGI door keeps the headers here as it
+    writes them, ``raw_headers``, and hands out copies.
+    """
+
+    __slots__ = ("headers", "raw_headers", "user", "variables")
+
+    def __init__(
+        self,
+        headers: Pairs = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        user: str | None = None,
+    ) -> None:
+        self.headers = headers
+        self.variables = variables
+        self.user = user
+        self.raw_headers: Sequence[tuple[bytes, bytes]] | None = None
+
+
+NOTHING = Published()
 
 
 class Allow:
@@ -187,13 +206,15 @@ class Allow:
     ``variables`` what to publish beside the token, ``query`` the query to hand on (None: as it
     is), ``remote_user`` the name for WSGI's ``REMOTE_USER``, ``subprotocol`` the WebSocket
     subprotocol to choose where the app chooses none, ``added`` headers for
-    the app's response, beside whatever it sets itself.
+    the app's response, beside whatever it sets itself. ``reported`` is why it would have been
+    refused, were the rule enforced already (``report_until``).
     """
 
     status = 200
     query: str | None = None
     subprotocol: str | None = None
     added: Pairs = ()
+    reported: AuthError | None = None
 
     def __init__(
         self,
@@ -210,17 +231,17 @@ class Allow:
     @property
     def set(self) -> list[tuple[str, str]]:
         """The headers the app gets."""
-        return list(self.published[0])
+        return list(self.published.headers)
 
     @property
     def variables(self) -> Mapping[str, str]:
         """What is published beside the token."""
-        return self.published[1]
+        return self.published.variables
 
     @property
     def remote_user(self) -> str | None:
         """The name for WSGI's ``REMOTE_USER``."""
-        return self.published[2]
+        return self.published.user
 
     def __repr__(self) -> str:
         return f"<Allow token={self.token!r}>"
@@ -230,10 +251,11 @@ class Deny:
     """Send exactly this. ``error`` is None where the guard answers in the app's place without
     refusing: a CORS preflight, or a protected resource's metadata.
 
-    ``ref`` is what the client can name and the log line holds.
+    ``ref`` is what the client can name and the log line holds, ``rule`` the label of the rule (or
+    view) that refused.
     """
 
-    __slots__ = ("body", "error", "headers", "ref", "status")
+    __slots__ = ("body", "error", "headers", "ref", "rule", "status")
 
     def __init__(
         self,
@@ -248,6 +270,7 @@ class Deny:
         self.headers = headers
         self.body = body
         self.ref = ref
+        self.rule: str | None = None
 
     def __repr__(self) -> str:
         return f"<Deny {self.status} {self.error!r}>"

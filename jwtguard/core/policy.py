@@ -10,6 +10,8 @@ from .extractor import Bearer, FromSession, Place, as_places
 from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
+from .rates import Rate, as_limits
+from .reporting import ReportUntil
 from .requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .wording import as_list, did_you_mean, one_of
 
@@ -26,7 +28,7 @@ HTTPS = (False, "refuse", "redirect")
 
 _OWN_WORDS = frozenset(
     {"path", "access", "methods", "credentials", "issuers", "status", "login", "forward", "https"}
-    | {"opaque_tail"}
+    | {"opaque_tail", "rate", "report_until"}
 )
 
 
@@ -47,6 +49,10 @@ class Rule:
     - ``https``: "refuse", "redirect" or False instead of the guard's ``require_https``.
     - ``opaque_tail``: for a ``/tree/**`` that serves names of its own (files): encoded slashes,
       ``;``, ``?``, ``#`` and empty segments pass behind the prefix.
+    - ``rate``: how often: ``"10/second"``, a table ``{"limit": …, "burst": …, "by": …}`` or a list
+      of these; 429 beyond it. ``by`` is "address", ``"claim:NAME"`` or a JSON Pointer.
+    - ``report_until``: a date, at most 90 days ahead: before it, what this rule refuses is logged
+      and reaches the app as anonymous. False: enforced, whatever the guard's says.
     - the words of `Requirement`: ``scopes any_scope roles any_role require check``.
 
     Problems are reported by `Guard`, all at once.
@@ -65,6 +71,8 @@ class Rule:
         forward: Mapping[str, str] | None = None,
         https: Literal[False, "refuse", "redirect"] | None = None,
         opaque_tail: bool = False,
+        rate: Rate | None = None,
+        report_until: ReportUntil | Literal[False] | None = None,
         **requirement: Unpack[RequirementWords],
     ) -> None:
         self.problems: list[Problem] = []
@@ -83,6 +91,12 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
+        self.rate = rate
+        # Not by its number: rules come and go between processes that count together.
+        place = " ".join((self.text, *sorted(self.methods or ())))
+        self.limits, problems = as_limits(rate, place=place)
+        self.problems += problems
+        self.report_until = report_until
         words: dict[str, Any] = {**requirement}
         for word in words.keys() - REQUIREMENT_WORDS:
             hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
@@ -141,6 +155,8 @@ class Rule:
                 "is 'public', so nobody's token is looked at; remove "
                 f"{self.requirement} or make it 'protected'",
             )
+        if self.access == "public" and any(limit.claim is not None for limit in self.limits):
+            yield "rate", "counts by a claim, but on a 'public' rule nobody's token is looked at"
         if self.issuers is not None and not self.issuers:
             yield "issuers", "is empty; leave it out for all issuers"
         if type(self.status) is not int or self.status not in (401, 403):
@@ -170,10 +186,12 @@ class BoundRule:
         "https",
         "is_plain",
         "label",
+        "limits",
         "login",
         "origin",
         "reads_authorization",
         "removed",
+        "report_until",
         "requirement",
         "rule",
         "session",
@@ -190,6 +208,7 @@ class BoundRule:
         login: str | None,
         https: Literal[False, "refuse", "redirect"],
         strip_credentials: bool,
+        report_until: float | None = None,
     ) -> None:
         self.rule = rule
         self.access = rule.access
@@ -211,12 +230,15 @@ class BoundRule:
         # A rule that answers 401 to a valid token must not send its bearer to log in again.
         self.login = None if rule.status == 401 else login
         self.https = https
+        self.limits = rule.limits
+        self.report_until = report_until  # seconds since the epoch; None: refusals are enforced
         # Whether all that counts is a token in Authorization, so that it can be recalled.
         self.is_plain = (
             rule.access != "public"
             and self.bearer_only
             and not self.removed
             and not https
+            and not rule.limits
             and rule.requirement.is_static
         )
         self.origin = self

@@ -20,7 +20,7 @@ from .errors import Problem, TokenRevoked
 from .wording import one_of
 
 if TYPE_CHECKING:
-    from .model import Clock
+    from .model import Clock, Flow
     from .token import Verified
 
 KINDS = ("jti", "sid", "sub", "kid")
@@ -139,6 +139,19 @@ class Revocations:
         entry = entry_of(kind, value, issuer=issuer, before=before, until=until, now=self._clock())
         self.add([entry])
         return entry
+
+    def revoke_flow(
+        self,
+        kind: str,
+        value: str,
+        *,
+        issuer: str | None = None,
+        before: float | None = None,
+        until: float | None = None,
+    ) -> "Flow[Entry]":
+        """`revoke` in a flow, as others may have to be told."""
+        yield from ()
+        return self.revoke(kind, value, issuer=issuer, before=before, until=until)
 
     def add(self, entries: Iterable[Entry]) -> list[Entry]:
         """Hold these; returns those that were news."""

@@ -14,10 +14,12 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jwtguard.core.claims import MAX_TIME
 from jwtguard.core.errors import FetchError, Unavailable
+from jwtguard.core.model import Ask, Flow
 from jwtguard.core.revocation import MAX_ENTRIES, MAX_SKEW, Entry, entry_of
 from jwtguard.stores.server import Server
 
@@ -160,6 +162,22 @@ class RedisRevocations(Following):
             raise self._not_told(error) from None
         return entry
 
+    def revoke_flow(
+        self,
+        kind: str,
+        value: str,
+        *,
+        issuer: str | None = None,
+        before: float | None = None,
+        until: float | None = None,
+    ) -> Flow[Entry]:
+        """`revoke` in a flow."""
+        told: Entry = yield Ask(
+            partial(self.revoke, kind, value, issuer=issuer, before=before, until=until),
+            partial(self.arevoke, kind, value, issuer=issuer, before=before, until=until),
+        )
+        return told
+
     def _revoked(self, kind: str, value: str, **words: Any) -> Entry:
         entry = entry_of(kind, value, now=self._clock(), **words)
         entry = entry_in(line_of(entry))  # as others will read it
@@ -186,19 +204,11 @@ class RedisRevocations(Following):
 
     def step(self) -> float:
         """Wait a second at most for news; read everything where that is not enough."""
-        epoch = self._epoch if self._is_told else None
-        if epoch is None or self._listening.ask(self._epoch_there) != epoch:
+        if self._epoch is None or not self._is_told or not self._listening.ask(self._read_news):
             self._epoch, self._is_told = None, True
             self._epoch = self._listening.ask(self._read_all)
-        elif not self._listening.ask(self._read_news):
-            self._epoch = None
-            return 0.0
         self.heard()
         return 0.0
-
-    def _epoch_there(self, client: Any) -> str | None:
-        found = client.hget(self._keys[1], "epoch")
-        return None if found is None else found.decode()
 
     def _read_all(self, client: Any) -> str:
         """Take what is there and write what is not; returns the epoch."""
@@ -234,8 +244,12 @@ class RedisRevocations(Following):
                 yield entry
 
     def _read_news(self, client: Any) -> bool:
-        """False where some of it is gone."""
-        news = self._keys[2]
+        """False where some of it is gone, or where this is not what was read."""
+        _, state, news = self._keys
+        epoch, there = client.hmget(state, "epoch", "number")
+        there = int(there or 0)
+        if epoch is None or epoch.decode() != self._epoch or there < self._number:
+            return False
         answer = client.xread({news: f"{self._number}-0"}, BATCH, round(WAIT * 1000))
         for _, items in answer or ():
             for identity, fields in items:
@@ -245,11 +259,11 @@ class RedisRevocations(Following):
                 if b"entry" in fields:
                     entry = _understood(fields[b"entry"])
                     self.add([entry] if entry else [])
-                elif b"floor" in fields:
+                else:
                     issuer, floor = json.loads(fields[b"floor"])
                     self.raise_floor(issuer or None, _floor(floor))
                 self._number = number
-        return True
+        return bool(answer) or self._number >= there
 
 
 def _floor(said: float) -> float:

@@ -1,6 +1,5 @@
-"""What attackers make of a sign-in that is under way (RFC 9700, and what went wrong elsewhere):
-both
-doors, and a certified provider.
+"""What attackers make of a sign-in that is under way (RFC 9700, and what went wrong elsewhere),
+at both doors, with a certified provider.
 """
 
 from concurrent.futures import ThreadPoolExecutor

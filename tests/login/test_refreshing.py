@@ -19,8 +19,8 @@ class Rotating(Provider):
 
     def __init__(self):
         super().__init__()
-        self.tokens = {"refresh_token": "r0"}
-        self.current = "r0"
+        self.tokens = {"refresh_token": "refresh-token-0"}
+        self.current = "refresh-token-0"
         self.given = 0
         self.answer = {}
         self.refusal = None
@@ -40,7 +40,7 @@ class Rotating(Provider):
             error = {"error": self.refusal or "invalid_grant"}
             return Fetched(400, {}, json.dumps(error).encode())
         self.given += 1
-        self.current = f"r{self.given}"
+        self.current = f"refresh-token-{self.given}"
         answer = {"access_token": "at", "refresh_token": self.current, **self.answer}
         return Fetched(200, {}, json.dumps(answer).encode())
 
@@ -117,7 +117,7 @@ def test_where_the_provider_cannot_be_asked_the_session_stays_and_is_not_prolong
 
     assert (seen.status, seen.cookies) == (200, [])
     assert "a session is not renewed" in caplog.text
-    assert "r0" not in caplog.text
+    assert "refresh-token-0" not in caplog.text
     provider.clock.advance(IDLE * 0.5)
     assert alice.get("/page").status == 302
 
@@ -137,7 +137,7 @@ def test_the_store_holds_no_token_in_clear():
     signed_in(store)
     held = repr({name: kept.value for name, kept in store._kept.items()})
 
-    assert "r0" not in held
+    assert "refresh-token-0" not in held
     assert held.count("login refresh") == 1
 
 
@@ -219,7 +219,7 @@ def test_logout_takes_the_refresh_token_back():
     provider, alice = signed_in()
     alice.get("/auth/logout")
 
-    assert provider.revoked == ["r0"]
+    assert provider.revoked == ["refresh-token-0"]
 
 
 def test_logout_goes_on_where_the_token_cannot_be_taken_back(caplog):

@@ -29,6 +29,7 @@ EXAMPLES = ROOT / "examples" / "proxies"
 DOWN = "https://down.example"
 
 POLICY = """
+observer   = "prometheus"
 public_url = "https://api.example.com"
 protected_resource = { authorization_servers = ["https://login.example.com/"] }
 
@@ -96,6 +97,11 @@ issuers = "live"
 path    = "/reports"
 scopes  = "reports:read"
 issuers = "live"
+
+[[rule]]
+path   = "/few"
+access = "public"
+rate   = "2/hour"
 
 [[rule]]
 path   = "/**"
@@ -549,6 +555,15 @@ class Facts:
         many = [f"X-A{n}: {'b' * 100}" for n in range(size // 100)]
         assert fault(proxy.get("/admin", *many)) is None
         assert fault(proxy.get(f"/admin/{'a' * size}")) is None
+
+    def test_a_limit_counts_the_client_and_not_what_it_says_of_itself(self, proxy):
+        said = (f"X-Forwarded-For: 203.0.113.{number}" for number in range(6))
+        replies = [proxy.get("/few", header) for header in said]
+
+        assert [reply.status for reply in replies[:2]] == [200, 200]
+        refused = replies[-1]  # not the third: another hour may have begun
+        assert (refused.status, told(refused)) == (429, None)
+        assert int(refused.header("retry-after")) > 0
 
     def test_an_old_client_without_host_is_answered(self, proxy):
         assert fault(proxy.send(b"GET /admin HTTP/1.0\r\n\r\n")) is None

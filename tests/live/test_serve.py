@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import stat
@@ -124,6 +125,18 @@ def test_several_workers_take_a_new_policy_one_after_another(tmp_path):
         assert set(answers) <= {200, 401}
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0
+
+
+def test_the_workers_numbers_are_added_up(tmp_path):
+    with serving(tmp_path, f"{BY_ADDRESS}\nworkers = 2") as (_, server):
+        for _ in range(12):
+            assert server.get("/verify/app", *ASKED).status == 401
+        found = [server.get("/metrics").raw.decode() for _ in range(8)]
+
+    counted = (
+        r'jwtguard_decisions_total\{[^}]*reason="no_credentials",rule="1:/admin/\*\*".*\} (\S+)'
+    )
+    assert [re.findall(counted, text) for text in found] == [["12.0"]] * 8
 
 
 def test_what_is_wrong_is_said_before_anything_listens(tmp_path):

@@ -135,10 +135,13 @@ class Setup:
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
         metadata = self._bound(Rule(self.resources.paths, access="public"), None)
         metadata.label = "protected_resource"
-        paths = () if self.site is None else self.site.paths
-        sign_in = self._bound(Rule(paths, access="public"), None)
+        site = self.site
+        paths, rate = ((), None) if site is None else (site.paths, site.rate)
+        sign_in = self._bound(Rule(paths, access="public", rate=rate), None)
         sign_in.label = "login"
         self.policy = Policy(bound, closing, uncovered, metadata, sign_in)
+        if site is not None:  # all sessions that end are told of from one address
+            self.policy.serve(site.backchannel_path, sign_in.without_limits())
         found = Consistency(
             self.issuers,
             self.rules,

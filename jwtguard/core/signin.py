@@ -7,6 +7,7 @@ from .errors import Problem
 from .extractor import FromSession
 from .issuer import Issuer
 from .model import Clock, Deny, Flow, Pairs, Request
+from .rates import Rate
 from .revocation import Revocations
 from .store import Store
 from .token import Verified
@@ -18,13 +19,16 @@ SESSION = "session"
 class Site(Protocol):
     """Signing in at one guard's site.
 
-    ``login_path`` is where browsers are sent, ``paths`` all that it serves; ``issuer`` made the
-    sessions, which ``place`` carries. ``revocations`` hold those that ended; ``switches``
+    ``login_path`` is where browsers are sent, ``backchannel_path`` what the provider calls,
+    ``paths`` all that it serves; ``issuer`` made the sessions, which ``place`` carries. ``rate`` is
+    that of a rule, for browsers. ``revocations`` hold those that ended; ``switches``
     say what was made less safe.
     """
 
     login_path: str
+    backchannel_path: str
     paths: tuple[str, ...]
+    rate: Rate | None
     issuer: Issuer
     revocations: Revocations
     place: FromSession

@@ -25,6 +25,7 @@ from jwtguard.core.issuer import Issuer
 from jwtguard.core.keyloader import LocalKeys
 from jwtguard.core.model import Clock
 from jwtguard.core.paths import Pattern, return_address
+from jwtguard.core.rates import Rate, as_limits
 from jwtguard.core.remote import Discovery
 from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
@@ -65,6 +66,8 @@ class Login:
     - ``userinfo``: ask that endpoint too.
     - ``idle``: seconds without a request after which a session ends; ``lifetime``: after which it
       ends in any case.
+    - ``rate``: how often an address may come to these paths, as a rule's ``rate`` by address; the
+      provider, who calls ``backchannel_path``, as often as it likes.
     - ``timeout``: seconds for an exchange with the provider; ``insecure_http``: allow plain http,
       to loopback and private addresses only.
 
@@ -93,6 +96,7 @@ class Login:
         userinfo: bool = False,
         idle: float = 3600,
         lifetime: float = 43_200,
+        rate: Rate | None = None,
         timeout: float = 5,
         insecure_http: bool = False,
     ) -> None:
@@ -111,6 +115,7 @@ class Login:
         self.userinfo = userinfo
         self.idle = idle
         self.lifetime = lifetime
+        self.rate = rate
         self.timeout = timeout
         self.insecure_http = insecure_http
         self._secrets, found = _secrets_of(secret)
@@ -161,6 +166,10 @@ class Login:
             value = getattr(self, word)
             if type(value) not in (int, float) or not 0 < value < math.inf:
                 yield word, f"is a number of seconds above 0; found {value!r}"
+        limits, problems = as_limits(self.rate)
+        yield from problems
+        if any(limit.claim is not None for limit in limits):
+            yield "rate", "counts by address only: who signs in has no claims yet"
         for word in ("userinfo", "insecure_http"):
             if not isinstance(getattr(self, word), bool):
                 yield word, f"is true or false; found {getattr(self, word)!r}"
@@ -258,6 +267,7 @@ class Login:
         site = Site(
             origin,
             self.paths,
+            self.rate,
             self.after_logout,
             provider,
             sessions,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from jwtguard.core.claims import Claims
 from jwtguard.core.errors import FetchError, InvalidRequest
 from jwtguard.core.model import Deny, Flow, Pairs, Request
+from jwtguard.core.rates import Rate
 from jwtguard.core.token import Verified
 
 from .pages import plain
@@ -24,6 +25,7 @@ class Site:
         self,
         origin: str,
         paths: Sequence[str],
+        rate: Rate | None,
         after_logout: str,
         provider: Provider,
         sessions: Sessions,
@@ -33,7 +35,8 @@ class Site:
     ) -> None:
         self.origin = origin
         self.paths = tuple(paths)
-        self.login_path, self._callback, self._logout, self._backchannel = paths
+        self.login_path, self._callback, self._logout, self.backchannel_path = paths
+        self.rate = rate
         self.issuer = sessions.issuer
         self.place = sessions.place
         self.revocations = signing_out.revocations
@@ -58,7 +61,7 @@ class Site:
             return (yield from self._in.begin(request))
         if path == self._callback:
             return (yield from self._in.finish(request))
-        if path == self._backchannel:
+        if path == self.backchannel_path:
             return (yield from self._out.told(request))
         action, back = (self._in.own(request, one) for one in (self._logout, self._after_logout))
         return (yield from self._out.leave(request, method, action, back))

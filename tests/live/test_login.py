@@ -346,9 +346,7 @@ def test_going_back_to_a_finished_sign_in_offers_a_new_one(app, browser):
 
 
 @each_once
-def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
-    door, certificate, browser, tmp_path
-):
+def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(door, certificate, browser, tmp_path):
     key = private_jwk("ES256", "first")
     with (
         provider(tmp_path, key, certificate=certificate, people=PEOPLE) as openid,

@@ -25,7 +25,7 @@ from jwtguard.core.issuer import Issuer
 from jwtguard.core.keyloader import LocalKeys
 from jwtguard.core.model import Clock
 from jwtguard.core.paths import Pattern, return_address
-from jwtguard.core.rates import Rate, as_limits
+from jwtguard.core.rates import Rate
 from jwtguard.core.remote import Discovery
 from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
@@ -66,8 +66,8 @@ class Login:
     - ``userinfo``: ask that endpoint too.
     - ``idle``: seconds without a request after which a session ends; ``lifetime``: after which it
       ends in any case.
-    - ``rate``: how often an address may come to these paths, as a rule's ``rate`` by address; the
-      provider, who calls ``backchannel_path``, as often as it likes.
+    - ``rate``: how often an address may ask for its paths, as a rule's ``rate``; the provider,
+      who calls ``backchannel_path``, as often as it likes.
     - ``timeout``: seconds for an exchange with the provider; ``insecure_http``: allow plain http,
       to loopback and private addresses only.
 
@@ -96,9 +96,9 @@ class Login:
         userinfo: bool = False,
         idle: float = 3600,
         lifetime: float = 43_200,
-        rate: Rate | None = None,
         timeout: float = 5,
         insecure_http: bool = False,
+        rate: Rate | None = None,
     ) -> None:
         usual = "client_secret_basic" if private_key is None else "private_key_jwt"
         self.issuer = issuer
@@ -115,9 +115,9 @@ class Login:
         self.userinfo = userinfo
         self.idle = idle
         self.lifetime = lifetime
-        self.rate = rate
         self.timeout = timeout
         self.insecure_http = insecure_http
+        self.rate = rate
         self._secrets, found = _secrets_of(secret)
         self._is_secret_missing = secret is None
         self.problems: list[Problem] = [
@@ -166,10 +166,6 @@ class Login:
             value = getattr(self, word)
             if type(value) not in (int, float) or not 0 < value < math.inf:
                 yield word, f"is a number of seconds above 0; found {value!r}"
-        limits, problems = as_limits(self.rate)
-        yield from problems
-        if any(limit.claim is not None for limit in limits):
-            yield "rate", "counts by address only: who signs in has no claims yet"
         for word in ("userinfo", "insecure_http"):
             if not isinstance(getattr(self, word), bool):
                 yield word, f"is true or false; found {getattr(self, word)!r}"
@@ -267,13 +263,13 @@ class Login:
         site = Site(
             origin,
             self.paths,
-            self.rate,
             self.after_logout,
             provider,
             sessions,
             signing_in,
             signing_out,
             switches,
+            self.rate,
         )
         return site, ()
 

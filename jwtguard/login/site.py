@@ -25,23 +25,23 @@ class Site:
         self,
         origin: str,
         paths: Sequence[str],
-        rate: Rate | None,
         after_logout: str,
         provider: Provider,
         sessions: Sessions,
         signing_in: SigningIn,
         signing_out: SigningOut,
         switches: Sequence[str],
+        rate: Rate | None,
     ) -> None:
         self.origin = origin
         self.paths = tuple(paths)
         self.login_path, self._callback, self._logout, self.backchannel_path = paths
-        self.rate = rate
         self.issuer = sessions.issuer
         self.place = sessions.place
         self.revocations = signing_out.revocations
         self.is_due = sessions.is_due
         self.switches = switches
+        self.rate = rate
         self._after_logout = after_logout
         self._provider = provider
         self.sessions = sessions

@@ -4,18 +4,14 @@ Each journey runs with JavaScript and without, as none of our pages needs any.
 """
 
 import json
-import logging
-import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
 import pytest
 
 from .browser import APP, ELSEWHERE, SIBLING
 from .openid import private_jwk, provider
 from .sites import DOORS, PEOPLE, own_key, site, target
-from .threads import eventually
 
 SESSION = "__Host-jwtguard-session"
 LOGIN = "__Host-jwtguard-login-"

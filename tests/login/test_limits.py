@@ -35,7 +35,7 @@ def test_the_provider_may_tell_of_any_number_of_sessions_that_end():
     [
         ("5/sec", "login.rate", "is no unit of time"),
         ([{"limit": "1/day", "brust": 1}], "login.rate[0].brust", "did you mean 'burst'?"),
-        ({"limit": "1/day", "by": "claim:sub"}, "login.rate", "has no claims yet"),
+        ({"limit": "1/day", "by": "claim:sub"}, "login.rate", "looked at"),
     ],
 )
 def test_a_rate_that_makes_no_sense_is_a_start_up_error(rate, place, what):

@@ -203,7 +203,7 @@ class Login:
         if problems:
             return None, problems
         iss = self.issuer if trusted is None else trusted.issuer
-        person, document, found = self._provider_of(iss, trusted, issuers)
+        person, document, found = self._provider_of(iss, trusted, issuers, clock)
         if person is None or iss is None:
             return None, found
         provider = Provider(
@@ -227,7 +227,7 @@ class Login:
             self.claims,
             self.default_roles,
             self.userinfo,
-            *self.paths[:2],
+            self.paths,
             self.after_login,
         )
         signing_in = SigningIn(words, origin, provider, person, keys, cookies, sessions, clock)
@@ -275,7 +275,7 @@ class Login:
         return None
 
     def _provider_of(
-        self, iss: str | None, trusted: Issuer | None, issuers: Sequence[Issuer]
+        self, iss: str | None, trusted: Issuer | None, issuers: Sequence[Issuer], clock: Clock
     ) -> tuple[Issuer | None, str, Sequence[Problem]]:
         """The issuer of id_tokens, the address of the provider's document, and problems."""
         if trusted is None and "://" not in self.issuer:
@@ -302,7 +302,7 @@ class Login:
         if "?" in iss:
             return None, "", [("issuer", "has a query, where discovery finds nothing")]
         document = discovery_address(iss)
-        keys: Any = Discovery(insecure_http=self.insecure_http, timeout=self.timeout)
+        keys: Any = Discovery(insecure_http=self.insecure_http, timeout=self.timeout, clock=clock)
         algorithms: Sequence[str] = self.algorithms or ("RS256",)
         if trusted is not None:
             keys = list(trusted.given_sources)

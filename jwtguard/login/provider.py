@@ -92,9 +92,8 @@ class Provider:
         for name in ("authorization_endpoint", "token_endpoint"):
             if name not in document:
                 raise FetchError(f"{self._document} names no {name}")
-        for name, address in document.items():
-            if not name.endswith("_endpoint") or name in _NOT_OURS:
-                continue
+        for name in _ASKED.intersection(document):
+            address = document[name]
             problems = any(address_problems(name, address, self.insecure_http))
             if problems or len(address) > MAX_ADDRESS:
                 raise FetchError(f"{self._document} names no usable {name}")
@@ -184,8 +183,17 @@ class Provider:
         raise Refused(f"the provider answered {answer.status}: {escaped(error)}", error)
 
 
-# Named in documents of many providers, and never asked by us.
-_NOT_OURS = frozenset({"registration_endpoint", "introspection_endpoint", "check_session_iframe"})
+# Those that are asked, or that browsers are sent to; what else a document names is nothing to us.
+_ASKED = frozenset(
+    {
+        "authorization_endpoint",
+        "token_endpoint",
+        "userinfo_endpoint",
+        "end_session_endpoint",
+        "pushed_authorization_request_endpoint",
+        "revocation_endpoint",
+    }
+)
 
 
 def _is_printable(text: str) -> bool:

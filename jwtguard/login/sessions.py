@@ -122,5 +122,5 @@ class Sessions:
 
     def _cleared(self, request: Request, kept: Sequence[str]) -> Pairs:
         names = [*map(self.place.part, range(MAX_PARTS))]
-        sent = set(self._cookies.sent(request, "session"))
+        sent = self._cookies.sent(request)
         return [self._cookies.clear(name) for name in names if name in sent and name not in kept]

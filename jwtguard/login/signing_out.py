@@ -83,7 +83,7 @@ class SigningOut:
             if self._refreshing is not None and session.get("refresh"):
                 yield from self._refreshing.forget(session)
         gone = self._sessions.cleared(request)
-        begun = [self._cookies.clear(name) for name in self._cookies.sent(request, "login-")]
+        begun = [self._cookies.clear(name) for name in self._cookies.begun(request)]
         location = yield from self._elsewhere(back)
         return to(location, [*gone, *begun], 303 if method == "POST" else 302)
 

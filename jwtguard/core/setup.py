@@ -86,13 +86,13 @@ class Setup:
                 self.problems += [(f"{kind}[{index}].{w}", what) for w, what in thing.problems]
         self.public_origin = self._read_public_url()
         self.origins = self._read_origins()
-        self.user_name = self._read_remote_user()
         self.response_headers = self._read_response_headers()
         self._check_plain_parameters()
         self.problems += forward_problems("forward", given.forward)
         for index, rule in enumerate(self.rules):
             self.problems += forward_problems(f"rules[{index}].forward", rule.forward)
         self._bind()
+        self.user_name = self._read_remote_user()
 
     def _of_type(self, where: str, kind: type, things: Iterable[Any]) -> list[Any]:
         found = []
@@ -254,6 +254,9 @@ class Setup:
                 2 if issuer.tenancy.are_asked_for else len(issuer.tenants) or 1
                 for issuer in self.issuers
             )
+            idp = None if self.site is None else self.site.idp
+            if idp is not None and all(issuer.issuer != idp for issuer in self.issuers):
+                speakers += 1  # whose sessions' subjects are another provider's
             template = "{sub}" if speakers == 1 else None
         if template is None:
             return None

@@ -18,13 +18,14 @@ SESSION = "session"
 class Site(Protocol):
     """Signing in at one guard's site.
 
-    ``login_path`` is where browsers are sent, ``paths`` all that it serves; ``issuer`` made the
-    sessions, which ``place`` carries. ``revocations`` hold those that ended; ``switches``
-    say what was made less safe.
+    ``login_path`` is where browsers are sent, ``paths`` all that it serves; ``idp`` is the ``iss``
+    of the provider whose people sign in; ``issuer`` made the sessions, which ``place`` carries.
+    ``revocations`` hold those that ended; ``switches`` say what was made less safe.
     """
 
     login_path: str
     paths: tuple[str, ...]
+    idp: str
     issuer: Issuer
     revocations: Revocations
     place: FromSession

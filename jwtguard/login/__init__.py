@@ -254,7 +254,7 @@ class Login:
             clock,
         )
         if trusted is not None:
-            trusted.id_tokens_for = self.client.client_id
+            trusted.id_tokens_for.add(self.client.client_id)
         site = Site(
             origin,
             self.paths,

@@ -35,6 +35,7 @@ class Site:
         self.paths = tuple(paths)
         self.login_path, self._callback, self._logout, self._backchannel = paths
         self.issuer = sessions.issuer
+        self.idp = provider.issuer
         self.place = sessions.place
         self.revocations = signing_out.revocations
         self.is_due = sessions.is_due

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from base64 import urlsafe_b64encode
+from copy import copy
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -20,6 +21,7 @@ JSON = {"Accept": "application/json"}
 ACCESS_TOKEN = "an-access-token-of-the-provider"
 UNTOLD = set()
 """What no log may hold: `conftest` looks after each test."""
+IDP = FakeIssuer(ISS, audience="app", algorithm="RS256")  # a new key for each would take long
 RULES = [Rule("/open", access="public"), Rule("/maybe", access="optional")]
 
 
@@ -28,7 +30,8 @@ class Provider:
 
     def __init__(self, clock=None, **claims):
         self.clock = clock or Clock(1_800_000_000)
-        self.idp = FakeIssuer(ISS, audience="app", algorithm="RS256", clock=self.clock)
+        self.idp = copy(IDP)
+        self.idp.clock = self.clock
         self.claims = {"email": "alice@example.com", "roles": ["editor"], "sid": "s1", **claims}
         self.says = {}
         self.down = set()

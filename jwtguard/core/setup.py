@@ -178,7 +178,10 @@ class Setup:
 
     def _read_login(self) -> Site | None:
         login = self.given.login
-        if not isinstance(login, SignIn) or self.public_origin is None:
+        if not isinstance(login, SignIn):
+            return None
+        if self.public_origin is None:
+            self.problems += [(f"login.{where}", what) for where, what in login.problems]
             return None
         site, problems = login.at(
             self.public_origin, self.issuers, self.given.revocations, None, self.given.clock

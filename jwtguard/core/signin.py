@@ -50,7 +50,12 @@ class Site(Protocol):
 
 @runtime_checkable
 class SignIn(Protocol):
-    """What stands as a Guard's ``login``: `jwtguard.Login`."""
+    """What stands as a Guard's ``login``: `jwtguard.Login`.
+
+    ``problems`` are those that it has wherever it is.
+    """
+
+    problems: Sequence[Problem]
 
     def at(
         self,

@@ -7,6 +7,8 @@ from jwtguard.core.model import Request
 
 MAX_VALUE = 3800  # characters; browsers keep 4,096 bytes with name and attributes
 
+MAX_AGE = 34_560_000  # seconds; browsers keep none longer (RFC 6265bis section 5.5)
+
 
 class Cookies:
     """Names and attributes; over plain http, which is for development, without ``Secure``.

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from jwtguard.core.claims import Claims
@@ -55,10 +55,6 @@ class Provider:
         self._metadata: Claims = {}
         self._ask_at = -math.inf
         self._attempt = 0
-
-    def problems(self) -> Iterable[tuple[str, str]]:
-        """What is wrong with its address."""
-        return address_problems("issuer", self._document, self.insecure_http)
 
     def metadata(self) -> Flow[Claims]:
         """What the provider says of itself; for an hour, and on if it cannot be asked."""

@@ -114,7 +114,9 @@ def test_a_mount_prefix_stands_in_every_address():
     assert alice.get("/page", mount="/app").token.subject == "alice"
 
 
-@pytest.mark.parametrize("mount", ["//evil.example", "/\\evil.example", "/a/../b", "evil", "/%2f/x"])
+@pytest.mark.parametrize(
+    "mount", ["//evil.example", "/\\evil.example", "/a/../b", "evil", "/%2f/x"]
+)
 def test_a_mount_prefix_that_leads_elsewhere_is_left_out(mount):
     left = begun(Provider(), mount=mount)
 
@@ -264,7 +266,15 @@ def test_of_four_that_were_begun_the_oldest_goes():
 def test_what_only_looks_like_one_of_ours_is_not_written_into_an_answer():
     provider = Provider()
     alice = browser(provider)
-    names = ["x", "\xe4-12345678", "0" * 16 + "\xe4", "00000000-1234567;", "zzzzzzzz-12345678", "a" * 17, "00000000-\x7f"]
+    names = [
+        "x",
+        "\xe4-12345678",
+        "0" * 16 + "\xe4",
+        "00000000-1234567;",
+        "zzzzzzzz-12345678",
+        "a" * 17,
+        "00000000-\x7f",
+    ]
     alice.cookies = {f"{COOKIE}{name}": "x" for name in [*names, *"abcdefg"]}
 
     for seen in (alice.get("/auth/login"), alice.get("/auth/logout")):
@@ -432,9 +442,7 @@ def test_a_provider_that_is_none_of_the_issuers_is_found_by_its_address():
 def test_the_document_of_an_issuer_is_where_that_issuer_found_it():
     provider = Provider()
     elsewhere = "https://documents.example.com/people"
-    issuer = Issuer(
-        ISS, name="people", audience="x", algorithms="RS256", keys=Discovery(elsewhere)
-    )
+    issuer = Issuer(ISS, name="people", audience="x", algorithms="RS256", keys=Discovery(elsewhere))
 
     asked = []
 

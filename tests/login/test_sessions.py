@@ -521,8 +521,10 @@ def test_over_http_on_this_machine_cookies_have_no_prefix_and_the_log_says_so(lo
     assert re.match(r"jwtguard-login-[\w-]{17}=", alice.jar[0])
     assert alice.get("/page").status == 200
     assert any(
-        line.startswith("login at a public_url that is http is for development: its cookies have "
-                        "neither Secure nor the prefix __Host-")
+        line.startswith(
+            "login at a public_url that is http is for development: its cookies have "
+            "neither Secure nor the prefix __Host-"
+        )
         for line in logged
     )
 
@@ -534,7 +536,7 @@ def test_over_https_the_log_says_nothing_of_cookies(logged):
 
 
 def test_a_session_of_many_claims_takes_a_second_cookie():
-    provider = Provider(groups=["group-%03d" % i for i in range(300)])
+    provider = Provider(groups=[f"group-{i:03}" for i in range(300)])
     alice = signed_in(provider, login={"claims": ["groups"]})
 
     first, second = (c for c in alice.jar if "session" in c)
@@ -558,7 +560,7 @@ def test_a_session_of_many_claims_takes_a_second_cookie():
 
 
 def test_a_second_cookie_that_is_no_longer_needed_is_taken_away():
-    provider = Provider(groups=["group-%03d" % i for i in range(300)])
+    provider = Provider(groups=[f"group-{i:03}" for i in range(300)])
     alice = signed_in(provider, login={"claims": ["groups"]})
     provider.claims["groups"] = []
 
@@ -579,7 +581,7 @@ def test_a_second_cookie_that_nobody_took_away_disturbs_nothing_for_long():
 
 
 def test_a_session_that_fits_into_no_two_cookies_is_refused_and_the_log_says_why(logged):
-    provider = Provider(groups=["group-%04d" % i for i in range(700)], note="n" * 300)
+    provider = Provider(groups=[f"group-{i:04}" for i in range(700)], note="n" * 300)
     alice = browser(provider, login={"claims": ["groups", "note"]})
     left = alice.get("/auth/login")
 
@@ -654,10 +656,8 @@ def test_a_session_is_published_like_any_token():
 
 
 def test_the_app_sees_no_part_of_a_session_that_is_stripped():
-    provider = Provider(groups=["group-%03d" % i for i in range(300)])
-    alice = signed_in(
-        provider, login={"claims": ["groups"]}, strip_credentials=True, rules=RULES
-    )
+    provider = Provider(groups=[f"group-{i:03}" for i in range(300)])
+    alice = signed_in(provider, login={"claims": ["groups"]}, strip_credentials=True, rules=RULES)
     alice.cookies["theme"] = "dark"
 
     for path in ("/page", "/open", "/maybe"):

@@ -124,7 +124,7 @@ def test_a_form_signs_out_if_it_is_ours(headers, status):
 
 
 def test_all_cookies_of_a_login_are_taken_away():
-    provider = Provider(groups=["group-%03d" % i for i in range(300)])
+    provider = Provider(groups=[f"group-{i:03}" for i in range(300)])
     alice = signed_in(provider, login={"claims": ["groups"]})
     for _ in range(2):
         alice.get("/auth/login")

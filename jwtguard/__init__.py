@@ -15,7 +15,7 @@ from .core.token import VerifiedToken
 from .guard import Guard
 from .keyfiles import Discovery, JWKSet, PublicKey, RemoteKeys, Secret
 from .login import Login
-from .revocation import Revocations
+from .revocations import Revocations
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from . import drive, lifetime
@@ -74,12 +75,13 @@ class GuardMiddleware:
             raise JWTGuardError(f"ASGI scope of type {kind!r} cannot be judged")
         guard = self.guard
         decision = decide(scope, guard, receive=receive)
-        if not isinstance(decision, (Allow, Deny)):
-            decision = await drive.arun(decision, *self.exchanges)
-        if isinstance(decision, Deny):
-            if kind == "http":
-                return await respond(decision, send, "http.response")
-            return await refuse_handshake(decision, scope, receive, send)
+        if not isinstance(decision, Allow):
+            if not isinstance(decision, Deny):
+                decision = await drive.arun(decision, *self.exchanges)
+            if isinstance(decision, Deny):
+                if kind == "http":
+                    return await respond(decision, send, "http.response")
+                return await refuse_handshake(decision, scope, receive, send)
         if guard.response_headers or decision.added:
             send = _completing(send, guard.response_headers, decision.added)
         if decision.subprotocol is not None:
@@ -116,13 +118,21 @@ def decide(
     """
     if scope["type"] == "http":
         path, raw_path = _target(scope)
-        fields = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(fields) == 1:
-            field = fields[0].decode("latin-1")
-            allow = guard.recall(scope["method"], path, raw_path, field, is_public)
-            if allow is not None:
-                return allow
+        field = _lone_authorization(scope["headers"])
+        allow = guard.recall(scope["method"], path, raw_path, field, is_public)
+        if allow is not None:
+            return allow
     return guard.judge(ScopeRequest(scope, receive), is_public=is_public, access=access)
+
+
+def _lone_authorization(headers: RawHeaders) -> str | None:
+    found: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                return None
+            found = value
+    return None if found is None else found.decode("latin-1")
 
 
 class ScopeHeaders:
@@ -215,28 +225,31 @@ def _with_subprotocols(headers: RawHeaders, offered: Sequence[str]) -> RawHeader
 class _Names:
     """Header names that the app must not see, in any spelling that frameworks confuse.
 
-    The spellings met are remembered, at most 1,024 of at most 64 bytes: clients invent names.
+    Other names that were met are remembered, at most 1,024 of at most 64 bytes: clients invent
+    names.
     """
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
-        self._met: dict[bytes, bool] = {}
+        self._others: set[bytes] = set()
 
-    def removed_from(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    def removed_from(self, headers: RawHeaders) -> RawHeaders:
         """The headers without these."""
-        met = self._met
-        try:
-            return [header for header in headers if not met[header[0]]]
-        except KeyError:
-            return [header for header in headers if not self._meet(header[0])]
+        if self._others.issuperset(map(_name, headers)):
+            return headers
+        return [header for header in headers if not self._are_meant_by(header[0])]
 
-    def _meet(self, name: bytes) -> bool:
-        found = name.decode("latin-1").lower().replace("_", "-") in self._names
+    def _are_meant_by(self, name: bytes) -> bool:
+        if name.decode("latin-1").lower().replace("_", "-") in self._names:
+            return True
         if len(name) <= 64:
-            if len(self._met) >= 1024:
-                self._met.clear()
-            self._met[name] = found
-        return found
+            if len(self._others) >= 1024:
+                self._others.clear()
+            self._others.add(name)
+        return False
+
+
+_name = itemgetter(0)
 
 
 _names = lru_cache(maxsize=256)(_Names)
@@ -252,27 +265,31 @@ def _raw(headers: Pairs) -> list[tuple[bytes, bytes]]:
 def published(given: Scope, allow: Allow, guard: Guard) -> Scope:
     """A copy of the scope, as the app may see it where *allow* was decided."""
     token = allow.token
-    headers, variables, _ = allow.published
+    published = allow.published
     scope: dict[str, Any] = dict(given)
     if token is None or "jwtguard.token" in given:
         # Nobody was authenticated here, or another guard in front published somebody else.
         scope = {key: value for key, value in given.items() if not key.startswith("jwt_")}
     scope["jwtguard.token"] = token
     scope["jwtguard.guard"] = guard
-    scope["jwtguard.target"] = _place(given)
+    get = given.get
+    # As `_place`: written out, because this is on the way of every request.
+    scope["jwtguard.target"] = given["type"], get("method"), get("root_path"), given["path"]
     if token is None:
         scope["jwtguard.claims"] = {}
     else:
         scope["jwtguard.claims"] = token.claims
-        if variables:
-            scope.update(variables)
+        if published.variables:
+            scope.update(published.variables)
     if allow.remove:
+        if published.raw_headers is None:
+            published.raw_headers = _raw(published.headers)
         kept = _names(allow.remove).removed_from(scope["headers"])
-        scope["headers"] = [*kept, *_raw(headers)] if headers else kept
+        scope["headers"] = [*kept, *published.raw_headers]
     if allow.query is not None:
         scope["query_string"] = allow.query.encode("latin-1")
     if allow.subprotocol is not None:
-        offer = dict(headers).get("sec-websocket-protocol", "")
+        offer = dict(published.headers).get("sec-websocket-protocol", "")
         scope["subprotocols"] = [word.strip() for word in offer.split(",") if word.strip()]
     return scope
 

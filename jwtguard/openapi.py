@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from .core.extractor import Bearer, FromCookie, FromHeader, FromQuery, Place
-from .core.policy import Rule
+from .core.policy import BoundRule
 from .core.remote import Discovery
 from .guard import Guard
 
@@ -23,9 +23,9 @@ def security_schemes(guard: Guard) -> dict[str, Scheme]:
     page can offer to log in there. WebSocket subprotocols cannot be told in OpenAPI.
     """
     schemes: dict[str, Scheme] = {}
-    for rule in _deciding(guard):
-        if rule.access != "public":
-            schemes.update(_of_places(rule.places))
+    for bound in _deciding(guard):
+        if bound.access != "public":
+            schemes.update(_of_places(bound.places))
     if "bearer" in schemes:
         for issuer in guard.issuers:
             for source in issuer.sources:
@@ -35,14 +35,14 @@ def security_schemes(guard: Guard) -> dict[str, Scheme]:
     return schemes
 
 
-def _deciding(guard: Guard) -> Iterable[Rule]:
+def _deciding(guard: Guard) -> Iterable[BoundRule]:
     """The rules that decide anything: none does behind one for everything."""
     for bound in guard.policy.rules:
+        yield bound
         rule = bound.rule
-        yield rule
         if rule.methods is None and any(pattern.text == "/**" for pattern in rule.patterns):
             return
-    yield guard.policy.closing.rule
+    yield guard.policy.closing
 
 
 def _of_places(places: Iterable[Place]) -> Iterable[tuple[str, Scheme]]:

@@ -15,7 +15,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakSet
 
@@ -181,9 +181,8 @@ class _Door(Extension):
                 decision = self.let_through(ScopeRequest(scope))
             if decision is None:
                 routed = _routed(connection, scope)
-                found = asgi.decide(
-                    routed, guard, self.opened(connection), receive=_receive(connection)
-                )
+                is_public = partial(self.is_open, connection)
+                found = asgi.decide(routed, guard, is_public, receive=_receive(connection))
                 if isinstance(found, (Allow, Deny)):
                     decision = found
                 else:

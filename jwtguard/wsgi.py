@@ -176,7 +176,7 @@ def _latin1(text: str) -> str:
 def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
     """Make the app see what *allow* says."""
     token = allow.token
-    headers, variables, user = allow.published
+    published = allow.published
     pop, get = environ.pop, environ.get
     if token is None or "jwtguard.token" in environ:
         # Nobody was authenticated here, or another guard in front published somebody else.
@@ -193,14 +193,15 @@ def publish(environ: "WSGIEnvironment", allow: Allow, guard: Guard) -> None:
     else:
         environ["jwtguard.claims"] = token.claims
         environ["AUTH_TYPE"] = "Bearer"
+        user = published.user
         if user is not None:
             environ["REMOTE_USER"] = user if user.isascii() else _latin1(user)
-        if variables:
-            environ.update(variables)
+        if published.variables:
+            environ.update(published.variables)
     if allow.remove:
         for key in _keys(allow.remove):
             pop(key, None)
-    for name, value in headers:
+    for name, value in published.headers:
         environ[_key(name)] = value if value.isascii() else _latin1(value)
     if allow.query is not None:
         _replace_query(environ, allow.query)
@@ -212,8 +213,8 @@ def is_published(environ: "WSGIEnvironment", guard: Guard) -> bool:
     It could not, where it took the credentials out. What was mounted, rewritten or given another
     method in between is another request.
     """
-    by, place = environ.get("jwtguard.guard"), environ.get("jwtguard.target")
-    return by is guard and place == _place(environ)
+    by = environ.get("jwtguard.guard")
+    return by is guard and environ.get("jwtguard.target") == _place(environ)
 
 
 def _place(environ: "WSGIEnvironment") -> tuple[str, str | None, str | None]:

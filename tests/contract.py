@@ -25,6 +25,7 @@ from jwtguard import (
     errors,
 )
 from jwtguard.core import Fetch, Fetched
+from jwtguard.core.rates import Used
 from jwtguard.testing import FakeIssuer, sign
 
 from .doors import Ask, FetchSync, Pairs
@@ -2351,6 +2352,243 @@ METADATA = [
     ),
 ]
 
+# --- limits -------------------------------------------------------------------------------------
+
+
+class Counts:
+    """A store whose counts stand still: *used* of any quota, 1.5 seconds before a window ends."""
+
+    def __init__(self, used: int) -> None:
+        self.used = Used(0, used, 1.5)
+
+    def hit(self, key: str, quota: int, window: int, now: float) -> tuple[bool, Used]:
+        return self.used.current < quota, self.used
+
+    def look(self, key: str, window: int, now: float) -> Used:
+        return self.used
+
+
+class Shared(Counts):
+    """The same for a store that is asked and waited for."""
+
+    when_down = "allow"
+
+    async def ahit(self, *asked: Any) -> tuple[bool, Used]:
+        return self.hit(*asked)
+
+    async def alook(self, *asked: Any) -> Used:
+        return self.look(*asked)
+
+
+class Down(Shared):
+    """One that cannot be asked."""
+
+    def __init__(self, when_down: str) -> None:
+        super().__init__(0)
+        self.when_down = when_down
+
+    def hit(self, *asked: Any) -> Any:
+        raise ConnectionError("a password may stand here")
+
+    look = hit
+
+
+TOO_MANY = Refusal(429, "too_many_requests", "too_many_requests", "Too many requests.")
+API_RATE = {"limit": "10/second", "burst": 20}
+BY_SUB = {"limit": "100/minute", "by": "claim:sub"}
+TOLD = {"RateLimit-Policy": '"address";q=20;w=2', "RateLimit": '"address";r=13;t=2'}
+TOLD_TOO_MANY = {
+    "RateLimit-Policy": '"address";q=20;w=2',
+    "RateLimit": '"address";r=0;t=2',
+    "Retry-After": "2",
+}
+UNTOLD = {"RateLimit-Policy": None, "RateLimit": None, "Retry-After": None}
+
+LIMITS = [
+    *(
+        Case(
+            name=f"a request within its rule's rate passes and is told of it, counted in {where}",
+            rules=[Rule("/x", rate=API_RATE)],
+            settings={"rate_store": store(7)},
+            headers=bearer(),
+            response=TOLD | {"Retry-After": None},
+            sub="alice",
+        )
+        for where, store in (("memory", Counts), ("a shared store", Shared))
+    ),
+    *(
+        Case(
+            name=f"a request beyond its rule's rate is 429, counted in {where}",
+            rules=[Rule("/x", rate=API_RATE)],
+            settings={"rate_store": store(20), "realm": "api"},
+            headers=bearer(),
+            refused=TOO_MANY,
+            response=TOLD_TOO_MANY | {"WWW-Authenticate": None, "Cache-Control": "no-store"},
+            reason="too_many_requests",
+        )
+        for where, store in (("memory", Counts), ("a shared store", Shared))
+    ),
+    *(
+        Case(
+            name=f"beyond the rate by address credentials are not looked at: {what}",
+            rules=[Rule("/x", rate="20/minute")],
+            settings={"rate_store": Counts(20)},
+            headers=headers,
+            refused=TOO_MANY,
+            reason="too_many_requests",
+        )
+        for what, headers in (
+            ("none", {}),
+            ("forged", bearer(FORGED)),
+            ("malformed", {"Authorization": "Bearer a b"}),
+        )
+    ),
+    Case(
+        name="a public rule has a rate, too",
+        target="/public/a",
+        rules=[Rule("/public/**", access="public", rate=API_RATE)],
+        settings={"rate_store": Counts(20)},
+        refused=TOO_MANY,
+        response=TOLD_TOO_MANY,
+    ),
+    Case(
+        name="a public rule within its rate tells of it",
+        target="/public/a",
+        rules=[Rule("/public/**", access="public", rate=API_RATE)],
+        settings={"rate_store": Counts(7)},
+        response=TOLD,
+        sub=None,
+    ),
+    Case(
+        name="a handshake is counted like a request",
+        rules=[Rule("/x", rate=API_RATE)],
+        settings={"rate_store": Counts(20)},
+        websocket=True,
+        headers=bearer(),
+        refused=TOO_MANY,
+        reason="too_many_requests",
+    ),
+    Case(
+        name="an ambiguous path is refused before anything is counted",
+        target="/x/../y",
+        rules=[Rule("/**", rate=API_RATE)],
+        settings={"rate_store": Counts(20)},
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="a refusal of a listed origin lets its page read the limits",
+        rules=[Rule("/x", rate=API_RATE)],
+        settings={"rate_store": Counts(20), "origins": [PAGE]},
+        headers={**bearer(), "Origin": PAGE},
+        refused=TOO_MANY,
+        response={
+            "Access-Control-Allow-Origin": PAGE,
+            "Access-Control-Expose-Headers": (
+                "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy"
+            ),
+        },
+    ),
+    Case(
+        name="a browser is told of too many requests, and not sent to log in",
+        rules=[Rule("/x", rate=API_RATE, login="/login"), Rule("/login", access="public")],
+        settings={"rate_store": Counts(20)},
+        headers={"Sec-Fetch-Mode": "navigate"},
+        refused=TOO_MANY,
+        response={"Location": None, "Retry-After": "2"},
+    ),
+    Case(
+        name="a rate by claim is counted once the token is good",
+        rules=[Rule("/x", rate=BY_SUB)],
+        settings={"rate_store": Counts(100)},
+        headers=bearer(),
+        refused=TOO_MANY,
+        response={"RateLimit-Policy": '"claim";q=100;w=60', "RateLimit": '"claim";r=0;t=2'},
+        reason="too_many_requests",
+    ),
+    Case(
+        name="a bad token is 401 where the rate is by claim",
+        rules=[Rule("/x", rate=BY_SUB)],
+        settings={"rate_store": Counts(100)},
+        headers=bearer(FORGED),
+        refused=INVALID_TOKEN,
+        response=UNTOLD,
+    ),
+    Case(
+        name="a token that lacks a role is 403 where the rate is by claim",
+        rules=[Rule("/x", rate=BY_SUB, roles="admin")],
+        settings={"rate_store": Counts(100)},
+        headers=bearer(),
+        refused=DENIED,
+        response=UNTOLD,
+    ),
+    Case(
+        name="who has no such claim is counted by address",
+        rules=[Rule("/x", access="optional", rate=BY_SUB)],
+        settings={"rate_store": Counts(100)},
+        refused=TOO_MANY,
+        reason="too_many_requests",
+    ),
+    *(
+        Case(
+            name=f"after too many failures a token is 429 unread: {what}",
+            settings={"rate_store": store(10), "failed_rate": "10/minute"},
+            headers=headers,
+            refused=TOO_MANY,
+            response={**UNTOLD, "Retry-After": "2", "WWW-Authenticate": None},
+            reason="too_many_failures",
+        )
+        for store, what, headers in (
+            (Counts, "forged", bearer(FORGED)),
+            (Shared, "forged, counted in a shared store", bearer(FORGED)),
+            (Counts, "no token at all", {"Authorization": "Bearer x"}),
+            (Counts, "new and good", bearer()),
+        )
+    ),
+    Case(
+        name="after too many failures a request without credentials is what it was",
+        settings={"rate_store": Counts(10), "failed_rate": "10/minute"},
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="before too many failures a bad token is 401",
+        settings={"rate_store": Shared(9), "failed_rate": "10/minute"},
+        headers=bearer(FORGED),
+        refused=INVALID_TOKEN,
+        response=UNTOLD,
+    ),
+    Case(
+        name="before too many failures a good token passes",
+        settings={"rate_store": Shared(9), "failed_rate": "10/minute"},
+        headers=bearer(),
+        response=UNTOLD,
+        sub="alice",
+    ),
+    Case(
+        name="a store that is down lets through uncounted",
+        rules=[Rule("/x", rate=[API_RATE, BY_SUB])],
+        settings={"rate_store": Down("allow"), "failed_rate": "10/minute"},
+        headers=bearer(),
+        response=UNTOLD,
+        sub="alice",
+    ),
+    Case(
+        name="a store that is down lets no bad token through",
+        rules=[Rule("/x", rate=[API_RATE, BY_SUB])],
+        settings={"rate_store": Down("allow"), "failed_rate": "10/minute"},
+        headers=bearer(FORGED),
+        refused=INVALID_TOKEN,
+    ),
+    Case(
+        name="a store that is down refuses with 503 where that was written",
+        rules=[Rule("/x", rate=API_RATE)],
+        settings={"rate_store": Down("refuse")},
+        headers=bearer(),
+        refused=UNAVAILABLE,
+        response={"Retry-After": "1"},
+        reason="rates_unavailable",
+    ),
+]
+
 GROUPS: dict[str, list[Case]] = {
     "paths": PATHS,
     "opaque_tail": OPAQUE_TAIL,
@@ -2368,5 +2606,6 @@ GROUPS: dict[str, list[Case]] = {
     "answers": ANSWERS,
     "introspection": INTROSPECTION,
     "metadata": METADATA,
+    "limits": LIMITS,
 }
 CASES: dict[str, Case] = {case.name: case for cases in GROUPS.values() for case in cases}

@@ -271,7 +271,8 @@ def _told(guard: Guard, ask: Ask, decision: Allow | Deny) -> Answer:
         dict(decision.variables),
         _words(headers),
     )
-    return Answer(200, [*APP_HEADERS, *missing], APP_BODY, seen, decision.subprotocol)
+    headers_sent = [*APP_HEADERS, *missing, *decision.added]
+    return Answer(200, headers_sent, APP_BODY, seen, decision.subprotocol)
 
 
 def decide_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:

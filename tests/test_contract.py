@@ -101,7 +101,7 @@ def _check_refusal(case: Case, answer: Answer, record: logging.LogRecord) -> Non
     assert refusal is not None
     assert answer.status == record.status == refusal.status
     assert answer.header("WWW-Authenticate") == _challenge(refusal, case.realm)
-    assert (answer.header("Retry-After") is not None) == (refusal.status == 503)
+    assert (answer.header("Retry-After") is not None) == (refusal.status in (429, 503))
     _check_body(case, refusal, answer, record.ref)
 
 

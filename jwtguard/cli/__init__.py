@@ -11,7 +11,7 @@ from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.guard import Guard
 
-from . import checking, developing, explaining, keys, listing, routing, tokens
+from . import checking, developing, explaining, keys, listing, revoking, routing, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
@@ -170,6 +170,26 @@ def _parser(guard: Guard | None, app: object | None) -> argparse.ArgumentParser:
     )
     keygen.set_defaults(run=keys.keygen)
 
+    revoke = command("revoke", "End tokens before their time, in all processes that share this.")
+    on_target(revoke)
+    named = revoke.add_mutually_exclusive_group(required=True)
+    named.add_argument("--jti", metavar="ID", help="one token; needs --issuer")
+    named.add_argument("--sid", metavar="ID", help="the tokens of a session")
+    named.add_argument("--sub", metavar="S", help="the tokens of a subject issued before now")
+    named.add_argument("--kid", metavar="ID", help="the tokens signed with a key")
+    revoke.add_argument("--issuer", metavar="NAME", help="whose tokens; otherwise everybody's")
+    revoke.add_argument(
+        "--before", metavar="TIME", help="only tokens issued before, as 2027-01-15T08:00:00Z"
+    )
+    revoke.add_argument(
+        "--for",
+        dest="seconds",
+        metavar="SECONDS",
+        type=_positive,
+        help="after which the last of these tokens has expired anyway",
+    )
+    revoke.set_defaults(run=revoking.run)
+
     dev = command("dev", "Run a command with a development issuer in place of the real ones.")
     dev.usage = "jwtguard dev [-h] FILE -- CMD ..."
     dev.add_argument("file", metavar="FILE", help="a TOML file; behind -- stands the command")
@@ -177,6 +197,16 @@ def _parser(guard: Guard | None, app: object | None) -> argparse.ArgumentParser:
 
     command("demo", "Show a guarded app, as WSGI and as ASGI.")
     return parser
+
+
+def _positive(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 1e10:
+        raise argparse.ArgumentTypeError(f"is a number of seconds above 0; found {word!r}")
+    return seconds
 
 
 def _algorithm(word: str) -> str:

@@ -1,6 +1,7 @@
 """``jwtguard check``: everything that is wrong with a configuration, at once."""
 
 import json
+import math
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -9,8 +10,15 @@ from pathlib import Path
 
 from jwtguard import drive, transport
 from jwtguard.config import Target, in_words_of, key_file_warnings, key_sources, load
-from jwtguard.core.errors import AuthError, ConfigurationError, Problem, TokenInactive
+from jwtguard.core.errors import (
+    AuthError,
+    ConfigurationError,
+    FetchError,
+    Problem,
+    TokenInactive,
+)
 from jwtguard.guard import Guard
+from jwtguard.revocations.following import Following
 
 from .output import painted, printable, without_tokens, wrapped, write_problems
 from .sources import fetch_keys
@@ -87,6 +95,15 @@ def _outages(guard: Guard) -> Iterator[Problem]:
                     f"issuers[{index}].introspection",
                     "it says of any text that it is an active token; nobody must trust it",
                 )
+    if isinstance(guard.revocations, Following):
+        guard.revocations.warm()
+        if math.isinf(guard.revocations.age):
+            yield "revocations", f"nothing was heard of {guard.revocations.source}"
+    if guard.store is not None:
+        try:
+            guard.store.get(NOBODYS)
+        except FetchError as error:
+            yield "store", f"it does not answer: {error}"
 
 
 NOBODYS = "jwtguard-check-is-no-token"

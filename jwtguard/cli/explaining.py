@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from jwtguard.core.browser import is_preflight
+from jwtguard.core.candidates import Candidates
 from jwtguard.core.errors import AuthError, CrossSiteRequest
 from jwtguard.core.extractor import (
     Bearer,
@@ -100,6 +101,7 @@ def _request(given: Namespace) -> Request:
         raw_path=target.decode("latin-1"),
         query=query.decode("latin-1"),
         headers=headers,
+        client="127.0.0.1",
     )
 
 
@@ -161,6 +163,8 @@ def _steps(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]
     else:
         by = pattern.text if pattern is not None else bound.rule.text
         yield Step("rule", f"{bound.label} decides: {by} is the first that matches")
+    if bound.limits:
+        yield Step("limits", ", ".join(map(str, bound.limits)))
     if bound.access == "public":
         yield Step("wants", "nothing: credentials are not looked at")
     else:
@@ -203,7 +207,7 @@ def _elsewhere(rules: list[BoundRule]) -> Iterator[Step]:
 
 def _wants(bound: BoundRule) -> str:
     names = ", ".join(sorted(issuer.name for issuer in bound.candidates.issuers)) or "nobody"
-    places = " or ".join(_place(place) for place in bound.rule.places)
+    places = " or ".join(_place(place) for place in bound.places)
     wants = [f"a valid token from {names}, in {places}"]
     if bound.access == "optional":
         wants.append("or no token at all")
@@ -238,9 +242,11 @@ def _credentials(
     """Where a token was found, and what became of it."""
     error = decision.error if isinstance(decision, Deny) else None
     found: list[str] = []
-    for places in (bound.explicit, bound.ambient):
+    session = () if bound.session is None else (bound.session[0],)
+    candidates = bound.candidates
+    for places in (bound.explicit, bound.ambient, session):
         if found:
-            if bound.ambient:
+            if bound.ambient or session:
                 yield Step("credentials", "cookies are not read: an explicit place decides alone")
             break
         for place in places:
@@ -256,12 +262,14 @@ def _credentials(
             else:
                 yield Step("credentials", f"{_place(place)}: a token, {fingerprint(raw)}")
                 found.append(raw)
+                if bound.session is not None and places is session:
+                    candidates = bound.session[1]
     if len(found) > 1:
         yield Step("credentials", "several tokens in one request: refused")
     elif isinstance(error, CrossSiteRequest):
         yield Step("cookie", f"refused: {facts(error)}")
     elif found:
-        yield from _token(guard, found[0], bound, decision)
+        yield from _token(guard, found[0], candidates, bound, decision)
     elif bound.access == "optional":
         yield Step("token", "none is needed: the request goes on without a user")
 
@@ -269,17 +277,19 @@ def _credentials(
 _PASSED_OVER = "a bad cookie is passed over where no token is needed"
 
 
-def _token(guard: Guard, raw: str, bound: BoundRule, decision: Decision) -> Iterator[Step]:
-    asked = bound.candidates.introspecting
+def _token(
+    guard: Guard, raw: str, candidates: Candidates, bound: BoundRule, decision: Decision
+) -> Iterator[Step]:
+    asked = candidates.introspecting
     if asked is not None and raw.count(".") not in (2, 4):
         yield Step("token", f"is no JWT: issuer {asked.name} is asked what it is (introspection)")
     else:
         yield Step("token says", _said(raw))
     try:
-        token = guard.verify(raw, issuers=[issuer.name for issuer in bound.candidates.issuers])
+        token = guard.verify(raw, issuers=[issuer.name for issuer in candidates.issuers])
         verifier = guard.verifier
         # Where it is no longer remembered, at least the keys are known by now.
-        known = verifier.recall(raw, bound.candidates) or verifier.verify(raw, bound.candidates)
+        known = verifier.recall(raw, candidates) or verifier.verify(raw, candidates)
     except AuthError as refusal:
         by = "" if refusal.issuer is None else f" by issuer {refusal.issuer}"
         yield Step("token", f"refused{by}: {refusal.status} {facts(refusal)}")

@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
-from jwtguard.login import Login
 
 from .files import key_file_warnings
 from .issuers import Issuers
-from .schema import LOGIN, REMOTE_KEYS, RULE, SECRETS, TOP
+from .login import read_login
+from .ratestore import read_rate_store
+from .schema import REMOTE_KEYS, RULE, TOP
+from .sharing import revocations, store
 from .values import Place, listed
-
-HIDDEN = (*SECRETS, "secret")
 
 
 class Reading(Issuers):
@@ -39,7 +39,10 @@ class Reading(Issuers):
         plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}
         words = self.words(TOP, "", plain)
         if isinstance(login, Mapping) and is_table:
-            words["login"] = self._login(login)
+            words["login"] = read_login(self, login, self.base)
+        words["revocations"] = revocations(self, mapping, self.base)
+        words["store"] = store(self, mapping, self.base)
+        words["rate_store"] = read_rate_store(self, mapping.get("rate_store"), self.base)
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -53,26 +56,6 @@ class Reading(Issuers):
         guard.warnings = tuple(self.in_file_words(warning) for warning in warnings)
         _readings[guard] = self
         return guard
-
-    def _login(self, table: Mapping[str, Any]) -> Login:
-        """What ``[login]`` says."""
-        words = self.words(LOGIN, "login", {k: v for k, v in table.items() if k not in HIDDEN})
-        for word, what in (
-            ("issuer", "the name of an [[issuer]], or the provider's address"),
-            ("client_id", "the name of this service at the provider"),
-        ):
-            if word not in table:
-                self.say(f"login.{word}", f"is missing: {what}")
-        for word in SECRETS:
-            if word in table:
-                words[word] = self.secret_text(f"login.{word}", table[word], self.base)
-        if "secret" in table:
-            words["secret"] = [
-                text
-                for at, given in listed("login.secret", table["secret"], always_index=False)
-                if (text := self.secret_text(at, given, self.base)) is not None
-            ]
-        return Login(**{"issuer": "", "client_id": "", **words})
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)
@@ -99,7 +82,7 @@ class Reading(Issuers):
     def _place(self, where: str) -> Place:
         match = _guard_place(where)
         if match is None:
-            return where
+            return re.sub(r"^revocations\b", "revocation", where)
         kind, index, rest = match[1], match[2], match[3]
         if index is None:
             return self.written[kind] + rest

@@ -17,6 +17,7 @@ from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.guard import Guard
 from jwtguard.login import Login
 from jwtguard.presets import PROVIDERS
+from jwtguard.ratelimits import MemoryRateStore, RedisRateStore
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
 FETCHED = ("jwks_uri", "discovery")
@@ -31,7 +32,9 @@ def parameters_of(of: type, *left_out: str) -> tuple[str, ...]:
     )
 
 
-GUARD_KEYS = parameters_of(Guard, "issuers", "rules", "clock", "error_body", "revocations")
+GUARD_KEYS = parameters_of(
+    Guard, "issuers", "rules", "clock", "error_body", "revocations", "store", "rate_store"
+)
 ISSUER_KEYS = parameters_of(Issuer, "keys", "introspection")
 INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
@@ -42,21 +45,43 @@ TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
 LOGIN = "[login]"
+REVOCATION, STORE = "[revocation]", "[store]"
+RATE_STORE = "[rate_store]"
+REVOCATION_KEYS = ("file", "redis", "prefix", "max_age", "when_stale")
+STORE_KEYS = ("redis", "key", "prefix")
+IN_REDIS = parameters_of(RedisRateStore, "url")
+RATE_STORE_KEYS = ("redis", *IN_REDIS, *parameters_of(MemoryRateStore))
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     TOP: GUARD_KEYS,
     ISSUER: ISSUER_KEYS,
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
-    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
+    LOGIN: LOGIN_KEYS,
+    REVOCATION: REVOCATION_KEYS,
+    STORE: STORE_KEYS,
+    RATE_STORE: RATE_STORE_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    TOP: (*GUARD_KEYS, "include", "issuer", "issuers", "rule", "rules"),
+    TOP: (
+        *GUARD_KEYS,
+        "include",
+        "issuer",
+        "issuers",
+        "rule",
+        "rules",
+        "revocation",
+        "store",
+        "rate_store",
+    ),
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
     INTROSPECTION: INTROSPECTION_KEYS,
-    LOGIN: LOGIN_KEYS,
     RULE: RULE_KEYS,
+    LOGIN: LOGIN_KEYS,
+    REVOCATION: REVOCATION_KEYS,
+    STORE: STORE_KEYS,
+    RATE_STORE: RATE_STORE_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 
@@ -90,6 +115,7 @@ _LISTS = frozenset(
     {
         *("audience", "algorithms", "required_claims", "roles", "tenants"),
         *("path", "methods", "issuers", "scopes", "any_scope", "any_role", "origins"),
+        "trusted_proxies",
         *("claims", "default_roles"),
     }
 )

@@ -121,6 +121,6 @@ def _carries_credentials(request: Request, bound: BoundRule) -> bool:
     if request.headers.get_all("authorization"):
         return True
     try:
-        return read_one((*bound.explicit, *bound.ambient), request) is not None
+        return read_one(bound.places, request) is not None
     except InvalidRequest:
         return True

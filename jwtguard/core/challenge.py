@@ -97,7 +97,10 @@ def cors_headers(origin: str) -> Pairs:
     return (
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Allow-Credentials", "true"),
-        ("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After"),
+        (
+            "Access-Control-Expose-Headers",
+            "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy",
+        ),
     )
 
 

@@ -3,10 +3,11 @@
 The way of a request, each step a refusal if in doubt:
 
 1. the target has one reading (`paths`), else 400;
-2. the first rule that matches (`policy`); https where it is wanted;
+2. the first rule that matches (`policy`); https where it is wanted; its limits by address
+   (`counting`);
 3. the one token the request carries (`extractor`), and no other site's cookie (`browser`);
 4. a token seen before, or verification (`verifier`), which may wait for an answer;
-5. the rule's requirement (`requirement`);
+5. the rule's requirement (`requirement`), and its limits by claim;
 6. what the app gets to see (`publish`), or what the client is told (`challenge`).
 
 Almost nothing here waits, so `judge` is a plain function, and only a token whose key must be asked
@@ -16,11 +17,14 @@ for makes it return a flow.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from . import challenge, refused
 from .answers import Answers
 from .browser import check_same_site, is_preflight
+from .candidates import Candidates
+from .counting import Counting
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -49,9 +53,11 @@ from .model import (
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
+from .rates import Rate, RateStore
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
+from .store import Store
 from .token import Verified, VerifiedToken, token_for_request
 from .trust import Trust, is_due, refreshed, unexpected
 
@@ -79,7 +85,12 @@ class Guard(Trust):
     - ``error_body``: ``(error, request) -> mapping or None`` for another JSON body.
     - ``protected_resource``: True, a mapping or a list of mappings: what clients are told of this
       site (RFC 9728), at ``/.well-known/oauth-protected-resource`` and in challenges.
+    - ``trusted_proxies``: networks (``10.0.0.0/8``) whose ``X-Forwarded-For`` says who the client
+      is; "unix" for peers without an address.
+    - ``failed_rate``: how many failed authentications an address has, as a rule's ``rate``.
+    - ``rate_store``: where requests are counted; in this process where not given.
     - ``revocations``: what ended before its time (`Revocations`).
+    - ``store``: what processes share, such as answers of introspection (`jwtguard.stores`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
     - ``clock``: seconds since the epoch.
 
@@ -104,7 +115,11 @@ class Guard(Trust):
         require_https: Https = False,
         error_body: challenge.ErrorBody | None = None,
         protected_resource: Any = None,
+        trusted_proxies: str | Sequence[str] = (),
+        failed_rate: Rate | None = None,
+        rate_store: RateStore | None = None,
         revocations: Revocations | None = None,
+        store: Store | None = None,
         cache_size: int = 4096,
         clock: Clock = time.time,
     ) -> None:
@@ -125,7 +140,11 @@ class Guard(Trust):
                 require_https=require_https,
                 error_body=error_body,
                 protected_resource=protected_resource,
+                trusted_proxies=trusted_proxies,
+                failed_rate=failed_rate,
+                rate_store=rate_store,
                 revocations=revocations,
+                store=store,
                 cache_size=cache_size,
                 clock=clock,
             )
@@ -143,6 +162,8 @@ class Guard(Trust):
         self._user_name = setup.user_name
         self._variables: Variables = variables
         self.preflight: Preflight = preflight
+        self.proxies = setup.proxies
+        self._counting = Counting(setup.rate_store, setup.proxies, setup.failed_limits, clock)
         self._announce()
 
     def __repr__(self) -> str:
@@ -208,8 +229,6 @@ class Guard(Trust):
         it is open. *access* stands for the rule's own, where a view judges for itself.
         """
         bound: BoundRule | None = None
-        raw: str | None = None
-        from_cookie = False
         try:
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
@@ -218,6 +237,33 @@ class Guard(Trust):
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
+            if bound.limits:
+                return self._within_limits(request, bound, pattern, method)
+            return self._judge(request, bound, pattern, method)
+        except AuthError as error:
+            return self._refuse(error, request, bound, None)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, None)
+
+    def _within_limits(
+        self, request: Request, bound: BoundRule, pattern: Pattern | None, method: str
+    ) -> Flow[Decision]:
+        """The rest of `judge` where requests are counted."""
+        rest = partial(self._judge, request, bound, pattern, method)
+        try:
+            return (yield from self._counting.judge(request, bound, rest))
+        except AuthError as error:
+            return self._refuse(error, request, bound, None)
+        except Exception as error:
+            return self._refuse(unexpected(error), request, bound, None)
+
+    def _judge(
+        self, request: Request, bound: BoundRule, pattern: Pattern | None, method: str
+    ) -> Decision | Flow[Decision]:
+        """The rest of `judge`, once it is known which rule decides."""
+        raw: str | None = None
+        from_cookie = False
+        try:
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
             if bound is self.policy.sign_in:
@@ -255,7 +301,7 @@ class Guard(Trust):
                 raise MissingCredentials
             known = self.verifier.recall(raw, candidates)
             if known is None:
-                verified = self.verifier.verify(raw, candidates)
+                verified = self._verify(raw, request, bound, candidates, from_cookie)
                 if not isinstance(verified, Verified):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
@@ -271,6 +317,21 @@ class Guard(Trust):
             return self._refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
             return self._refuse(unexpected(error), request, bound, raw)
+
+    def _verify(
+        self,
+        raw: str,
+        request: Request,
+        bound: BoundRule,
+        candidates: Candidates,
+        from_cookie: bool,
+    ) -> Verified | Flow[Verified]:
+        if not self._counting.failed:
+            return self.verifier.verify(raw, candidates)
+        verify = partial(self.verifier.verify, raw, candidates)
+        # A bad cookie is nobody's there, and an old one must not lock people out.
+        is_counted = not (from_cookie and bound.access == "optional")
+        return self._counting.verify(request, verify, is_counted=is_counted)
 
     def _wait(
         self,
@@ -374,7 +435,8 @@ class Guard(Trust):
                 place.remove(request, edits)
             kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
             allow.remove = self._forward_names.union(edits.headers)
-            allow.published = ((*published[0], *kept), *published[1:])
+            headers = (*published.headers, *kept)
+            allow.published = Published(headers, published.variables, published.user)
             allow.query = edits.query
             allow.subprotocol = edits.subprotocol
         return allow
@@ -382,9 +444,9 @@ class Guard(Trust):
     def _published(self, known: Verified, bound: BoundRule) -> Published:
         rule, published = known.published
         if rule is not bound.origin:
-            published = (
+            published = Published(
                 headers_of(known.claims, bound.forward) if bound.forward else (),
-                variables_of(known, self._variables) if self._variables else NOTHING[1],
+                variables_of(known, self._variables) if self._variables else NOTHING.variables,
                 self._user_name.of(known) if self._user_name else None,
             )
             known.published = bound.origin, published

@@ -75,7 +75,7 @@ class Introspection:
         insecure_http: bool = False,
         clock: Clock = time.time,
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint = self._given_endpoint = endpoint
         self.when = when
         self.ttl = ttl
         self.negative_ttl = negative_ttl
@@ -133,6 +133,21 @@ class Introspection:
 
     # --- asking ---
 
+    @property
+    def identity(self) -> tuple[str | None, str | None, str]:
+        """Whose tokens these are and who asks, as it was configured."""
+        return self.issuer, self._given_endpoint, self._client.client_id
+
+    def check(self, raw: str) -> None:
+        """What need not be asked. Raises MalformedToken, or what `refuse` was told of before."""
+        if len(raw) > MAX_TOKEN:
+            raise MalformedToken("token_too_long", found=len(raw), want=MAX_TOKEN)
+        if not is_token68(raw):
+            raise MalformedToken(hint="characters outside token68")
+        until, error = self._refused.get(_digest(raw), (0.0, None))
+        if error is not None and self._clock() < until:
+            raise copy.copy(error)  # a traceback and a refusal of its own
+
     def ask(self, raw: str, *, was_good: bool = False) -> Flow[tuple[Claims, bool]]:
         """What the server says of an active token, and whether that is worth its memory.
 
@@ -141,11 +156,7 @@ class Introspection:
         Raises TokenInactive, or whatever `refuse` was told of this token before;
         IntrospectionUnavailable (503) where there is no answer to go by.
         """
-        if len(raw) > MAX_TOKEN:
-            raise MalformedToken("token_too_long", found=len(raw), want=MAX_TOKEN)
-        if not is_token68(raw):
-            raise MalformedToken(hint="characters outside token68")
-        self._check_refused(raw)
+        self.check(raw)
         asking = self._join(raw, 2 * MAX_EXCHANGES if was_good else MAX_EXCHANGES)
         waiter = object()
         asking.waiting.add(waiter)
@@ -181,11 +192,6 @@ class Introspection:
         kept.found, kept.want = _cut(error.found), _cut(error.want)
         kept.subject = error.subject and error.subject[:MAX_SUBJECT]
         self._refused[_digest(raw)] = self._clock() + self.negative_ttl, kept
-
-    def _check_refused(self, raw: str) -> None:
-        until, error = self._refused.get(_digest(raw), (0.0, None))
-        if error is not None and self._clock() < until:
-            raise copy.copy(error)  # a traceback and a refusal of its own
 
     def _join(self, raw: str, limit: int) -> "_Asking":
         self._forget_abandoned()

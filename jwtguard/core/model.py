@@ -173,10 +173,29 @@ and is sent None; or an `Ask` and is sent the answer.
 
 Pairs = Sequence[tuple[str, str]]
 
-Published = tuple[Pairs, Mapping[str, str], str | None]
-"""What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER."""
 
-NOTHING: Published = ((), MappingProxyType({}), None)
+class Published:
+    """What a token becomes on a rule: forwarded headers, variables, the name for REMOTE_USER.
+
+    All requests that carry the token there share it. So the ASGI door keeps the headers here as it
+    writes them, ``raw_headers``, and hands out copies.
+    """
+
+    __slots__ = ("headers", "raw_headers", "user", "variables")
+
+    def __init__(
+        self,
+        headers: Pairs = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        user: str | None = None,
+    ) -> None:
+        self.headers = headers
+        self.variables = variables
+        self.user = user
+        self.raw_headers: Sequence[tuple[bytes, bytes]] | None = None
+
+
+NOTHING = Published()
 
 
 class Allow:
@@ -210,17 +229,17 @@ class Allow:
     @property
     def set(self) -> list[tuple[str, str]]:
         """The headers the app gets."""
-        return list(self.published[0])
+        return list(self.published.headers)
 
     @property
     def variables(self) -> Mapping[str, str]:
         """What is published beside the token."""
-        return self.published[1]
+        return self.published.variables
 
     @property
     def remote_user(self) -> str | None:
         """The name for WSGI's ``REMOTE_USER``."""
-        return self.published[2]
+        return self.published.user
 
     def __repr__(self) -> str:
         return f"<Allow token={self.token!r}>"

@@ -10,6 +10,7 @@ from .extractor import Bearer, FromSession, Place, as_places
 from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
+from .rates import Rate, as_limits
 from .requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .wording import as_list, did_you_mean, one_of
 
@@ -26,7 +27,7 @@ HTTPS = (False, "refuse", "redirect")
 
 _OWN_WORDS = frozenset(
     {"path", "access", "methods", "credentials", "issuers", "status", "login", "forward", "https"}
-    | {"opaque_tail"}
+    | {"opaque_tail", "rate"}
 )
 
 
@@ -47,6 +48,8 @@ class Rule:
     - ``https``: "refuse", "redirect" or False instead of the guard's ``require_https``.
     - ``opaque_tail``: for a ``/tree/**`` that serves names of its own (files): encoded slashes,
       ``;``, ``?``, ``#`` and empty segments pass behind the prefix.
+    - ``rate``: how often: ``"10/second"``, a table ``{"limit": …, "burst": …, "by": …}`` or a list
+      of these; 429 beyond it. ``by`` is "address", ``"claim:NAME"`` or a JSON Pointer.
     - the words of `Requirement`: ``scopes any_scope roles any_role require check``.
 
     Problems are reported by `Guard`, all at once.
@@ -65,6 +68,7 @@ class Rule:
         forward: Mapping[str, str] | None = None,
         https: Literal[False, "refuse", "redirect"] | None = None,
         opaque_tail: bool = False,
+        rate: Rate | None = None,
         **requirement: Unpack[RequirementWords],
     ) -> None:
         self.problems: list[Problem] = []
@@ -83,6 +87,11 @@ class Rule:
         self.forward: Any = {} if forward is None else forward
         self.https = https
         self.opaque_tail = opaque_tail
+        self.rate = rate
+        # Not by its number: rules come and go between processes that count together.
+        place = " ".join((self.text, *sorted(self.methods or ())))
+        self.limits, problems = as_limits(rate, place=place)
+        self.problems += problems
         words: dict[str, Any] = {**requirement}
         for word in words.keys() - REQUIREMENT_WORDS:
             hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
@@ -141,6 +150,8 @@ class Rule:
                 "is 'public', so nobody's token is looked at; remove "
                 f"{self.requirement} or make it 'protected'",
             )
+        if self.access == "public" and any(limit.claim is not None for limit in self.limits):
+            yield "rate", "counts by a claim, but on a 'public' rule nobody's token is looked at"
         if self.issuers is not None and not self.issuers:
             yield "issuers", "is empty; leave it out for all issuers"
         if type(self.status) is not int or self.status not in (401, 403):
@@ -170,6 +181,7 @@ class BoundRule:
         "https",
         "is_plain",
         "label",
+        "limits",
         "login",
         "origin",
         "reads_authorization",
@@ -211,17 +223,25 @@ class BoundRule:
         # A rule that answers 401 to a valid token must not send its bearer to log in again.
         self.login = None if rule.status == 401 else login
         self.https = https
+        self.limits = rule.limits
         # Whether all that counts is a token in Authorization, so that it can be recalled.
         self.is_plain = (
             rule.access != "public"
             and self.bearer_only
             and not self.removed
             and not https
+            and not rule.limits
             and rule.requirement.is_static
         )
         self.origin = self
         """The rule itself, also of its variants: a token that met one of them met all."""
         self.variants: dict[Access, BoundRule] = {}
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere that the rule looks for a token."""
+        session = () if self.session is None else (self.session[0],)
+        return (*self.explicit, *self.ambient, *session)
 
     def with_access(self, access: Access) -> "BoundRule":
         """The same rule with another ``access``, where code and not the rule says what it is."""

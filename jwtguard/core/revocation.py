@@ -157,6 +157,13 @@ class Revocations:
             self.version = object()
         return news
 
+    def discard(self, entries: Iterable[Entry]) -> None:
+        """Hold these no longer, if they are held as they stand here."""
+        for entry in entries:
+            if self._groups.get((entry.kind, entry.issuer), {}).get(entry.value) == entry:
+                self._remove(entry)
+        self.version = object()
+
     def raise_floor(self, issuer: str | None, floor: float) -> None:
         """Refuse every token of *issuer* (None: of anybody) that was issued before *floor*."""
         if floor > self._floors.get(issuer, -math.inf):
@@ -200,6 +207,9 @@ class Revocations:
             error.issuer, error.subject = known.issued_by.name, claims.get("sub")
             raise error
         known.checked = version
+
+    def warm(self) -> None:
+        """At start-up: for those that hear of others, begin to."""
 
     def look(self, now: float) -> None:
         """For those that hear of others: raises Unavailable where nothing was heard too long."""

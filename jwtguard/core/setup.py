@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from .addresses import Proxies
 from .browser import parse_origin
 from .candidates import Candidates, Directory
 from .challenge import ErrorBody
@@ -17,8 +18,10 @@ from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
+from .rates import MemoryRateStore, RateStore, as_limits
 from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
+from .store import Store
 from .wording import as_list, one_of
 
 Https = Literal[False, "refuse", "redirect"]
@@ -64,7 +67,11 @@ class Parameters:
     require_https: Any
     error_body: ErrorBody | None
     protected_resource: Any
+    trusted_proxies: Any
+    failed_rate: Any
+    rate_store: Any
     revocations: Revocations | None
+    store: Store | None
     cache_size: int
     clock: Clock
 
@@ -87,6 +94,11 @@ class Setup:
         self.public_origin = self._read_public_url()
         self.origins = self._read_origins()
         self.response_headers = self._read_response_headers()
+        self.proxies = Proxies(given.trusted_proxies)
+        self.problems += self.proxies.problems
+        self.failed_limits, problems = as_limits(given.failed_rate, "failed_rate", "failed")
+        self.problems += problems
+        self.rate_store = self._read_rate_store()
         self._check_plain_parameters()
         self.problems += forward_problems("forward", given.forward)
         for index, rule in enumerate(self.rules):
@@ -149,7 +161,7 @@ class Setup:
         return BoundRule(
             rule,
             index,
-            self.candidates(rule.issuers),
+            self.candidates(rule.issuers and [n for n in rule.issuers if n != SESSION]),
             session,
             {**_as_mapping(given.forward), **_as_mapping(rule.forward)},
             login or None,
@@ -170,8 +182,9 @@ class Setup:
         return Candidates(self.directory, [issuer])
 
     def candidates(self, names: Iterable[str] | None) -> Candidates:
-        """The issuers with these names; None: all of them. Sessions are none of theirs."""
-        chosen = [i for i in self.issuers if names is None or i.name in names]
+        """The issuers with these names; None: all of them but that of sessions."""
+        own = [] if self.site is None or names is None else [self.site.issuer]
+        chosen = [i for i in (*self.issuers, *own) if names is None or i.name in names]
         return Candidates(self.directory, chosen)
 
     # --- parameters ---
@@ -184,7 +197,11 @@ class Setup:
             self.problems += [(f"login.{where}", what) for where, what in login.problems]
             return None
         site, problems = login.at(
-            self.public_origin, self.issuers, self.given.revocations, None, self.given.clock
+            self.public_origin,
+            self.issuers,
+            self.given.revocations,
+            self.given.store,
+            self.given.clock,
         )
         self.problems += [(f"login.{where}", what) for where, what in problems]
         return site
@@ -285,6 +302,23 @@ class Setup:
                 self.problems.append((f"response_headers.{name}", "is printable ASCII text"))
         return tuple(given.items())
 
+    def _read_rate_store(self) -> RateStore:
+        given: Any = self.given.rate_store
+        if any(limit.claim is not None for limit in self.failed_limits):
+            what = "counts by address only: a token that failed says nothing of its sender"
+            self.problems.append(("failed_rate", what))
+        if given is None:
+            return MemoryRateStore()
+        if not isinstance(given, RateStore):
+            what = f"is a jwtguard.ratelimits.RedisRateStore(…) or its like; found {_found(given)}"
+            self.problems.append(("rate_store", what))
+            return MemoryRateStore()
+        problems = getattr(given, "problems", ())
+        self.problems += [(f"rate_store.{word}", what) for word, what in problems]
+        if not self.failed_limits and not any(rule.limits for rule in self.rules):
+            self.warnings.append(("rate_store", "counts nothing: no rule has a rate"))
+        return given
+
     def _check_plain_parameters(self) -> None:
         given, problems = self.given, self.problems
         if given.realm is not None and not (
@@ -312,6 +346,11 @@ class Setup:
         elif given.revocations is not None:
             what = f"is a jwtguard.Revocations(…), or None; found {_found(given.revocations)}"
             problems.append(("revocations", what))
+        if isinstance(given.store, Store):
+            problems.extend((f"store.{w}", what) for w, what in given.store.problems)
+        elif given.store is not None:
+            what = f"is a jwtguard.stores.RedisStore(…) or its like; found {_found(given.store)}"
+            problems.append(("store", what))
         if given.error_body is not None and not callable(given.error_body):
             problems.append(("error_body", "is a function (error, request) -> mapping or None"))
 

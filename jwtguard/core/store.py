@@ -1,6 +1,6 @@
 """What several processes share: a store of values that are forgotten after a while."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol, runtime_checkable
 
 from .errors import Problem
@@ -41,18 +41,18 @@ class Store(Protocol):
         """Forget a value, if it is there."""
         ...
 
-    async def aget(self, name: str) -> bytes | None:
+    def aget(self, name: str) -> Awaitable[bytes | None]:
         """`get`, on an event loop."""
         ...
 
-    async def aput(self, name: str, value: bytes, ttl: float) -> None:
+    def aput(self, name: str, value: bytes, ttl: float) -> Awaitable[None]:
         """`put`, on an event loop."""
         ...
 
-    async def aadd(self, name: str, value: bytes, ttl: float) -> bool:
+    def aadd(self, name: str, value: bytes, ttl: float) -> Awaitable[bool]:
         """`add`, on an event loop."""
         ...
 
-    async def aremove(self, name: str) -> None:
+    def aremove(self, name: str) -> Awaitable[None]:
         """`remove`, on an event loop."""
         ...

@@ -17,9 +17,11 @@ from .errors import (
 )
 from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
-from .model import Background, Clock, Flow, Request
+from .model import Ask, Background, Clock, Flow, Request
 from .requirement import Requirement
+from .revocation import Revocations
 from .setup import Setup
+from .shared import SharedAnswers
 from .token import Verified, VerifiedToken, token_for_request
 from .verifier import Verifier
 
@@ -36,7 +38,9 @@ class Trust:
         self.site = setup.site
         self.issuers: tuple[Issuer, ...] = tuple(setup.issuers)
         self.revocations = setup.revocations
-        self.verifier = Verifier(cache_size, clock, self.revocations)
+        self.store = setup.given.store
+        shared = None if self.store is None else SharedAnswers(self.store)
+        self.verifier = Verifier(cache_size, clock, self.revocations, shared)
 
     def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
         """The issuers that may speak: those named, or those of the closing rule.
@@ -47,6 +51,7 @@ class Trust:
             return self.policy.closing.candidates
         names = [issuers] if isinstance(issuers, str) else list(issuers)
         known = [issuer.name for issuer in self.issuers]
+        known += [] if self.site is None else [self.site.issuer.name]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ConfigurationError([("issuers", f"{unknown[0]!r} is none of {known}")])
@@ -127,6 +132,8 @@ class Trust:
                 flows.append(issuer.introspection.warm())
         if self.site is not None:
             flows.append(self.site.warm())
+        if self.revocations is not None:
+            flows.append(_begin(self.revocations))
         return [_without_defects(flow) for flow in flows]
 
     @property
@@ -147,6 +154,10 @@ class Trust:
 def _warm(source: RefreshingKeySource) -> Flow[None]:
     if source.due() or not source.current().keys:
         yield from source.refresh()
+
+
+def _begin(revocations: Revocations) -> Flow[None]:
+    yield Ask(revocations.warm, revocations.warm)
 
 
 def _without_defects(flow: Flow[None]) -> Flow[None]:

@@ -30,6 +30,7 @@ from .keyloader import AnyKeys, LocalKeys, RemoteKeySource, as_source
 from .keys import Key, KeySet
 from .model import Clock, Flow
 from .revocation import Revocations
+from .shared import Answer, SharedAnswers
 from .token import Verified, copied
 from .wording import as_list
 
@@ -40,14 +41,19 @@ _JWT_DOTS = (2, 4)  # in the compact serializations (RFC 7515 section 7.1, RFC 7
 class Verifier:
     """Verifies tokens for a Guard and remembers the good ones."""
 
-    __slots__ = ("_cache", "_clock", "revocations")
+    __slots__ = ("_cache", "_clock", "revocations", "shared")
 
     def __init__(
-        self, cache_size: int, clock: Clock, revocations: Revocations | None = None
+        self,
+        cache_size: int,
+        clock: Clock,
+        revocations: Revocations | None = None,
+        shared: SharedAnswers | None = None,
     ) -> None:
         self._cache = TokenCache(cache_size)
         self._clock = clock
         self.revocations = revocations
+        self.shared = shared
 
     def recall(self, raw: str, candidates: Candidates) -> Verified | None:
         """What is known of a token seen before, if it is still good for these candidates.
@@ -151,14 +157,20 @@ class Verifier:
         if self.revocations is not None:
             self.revocations.look(asked_at)  # where nothing can be said, nobody is asked
         try:
-            was_good = self._cache.get(raw) is not None
-            answer, is_kept = yield from introspection.ask(raw, was_good=was_good)
+            answer = None
+            if self.shared is not None:
+                answer = yield from self.shared.recall(introspection, raw, asked_at)
+            is_news = answer is None
+            if answer is None:
+                was_good = self._cache.get(raw) is not None
+                claims, is_kept = yield from introspection.ask(raw, was_good=was_good)
+                answer = Answer(claims, asked_at, is_kept)
             try:
                 now = self._clock()
                 if signed is None:
-                    verified = _from_answer(raw, candidates, issuer, answer, now)
+                    verified = _from_answer(raw, candidates, issuer, answer.claims, now)
                 else:
-                    verified = _confirmed(signed, candidates, answer, now)
+                    verified = _confirmed(signed, candidates, answer.claims, now)
                 self.check_revoked(verified)
             except InvalidToken as error:
                 introspection.refuse(raw, error)
@@ -168,9 +180,13 @@ class Verifier:
             raise
         # The leeway is for tokens, not for how long an answer is remembered.
         exp = verified.claims.get("exp", math.inf)
-        verified.valid_until = min(verified.valid_until, asked_at + introspection.ttl, exp)
-        if is_kept:
+        until = answer.asked_at + introspection.ttl
+        verified.valid_until = min(verified.valid_until, until, exp)
+        if answer.is_kept:
             self._cache.put(verified)
+            if self.shared is not None and is_news and verified.valid_until > now:
+                ttl = verified.valid_until - now
+                yield from self.shared.tell(introspection, raw, answer, ttl)
         return verified
 
 

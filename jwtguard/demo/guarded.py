@@ -1,10 +1,9 @@
-"""Who may see what in the demo: the part that a real app would write."""
+"""Who may see what in the demo, and where people sign in: the part that a real app would write."""
 
-from jwtguard import Guard, Rule
+from jwtguard import Guard, Login, Rule
 from jwtguard.testing import FakeIssuer
 
 AUDIENCE = "https://demo.test/api"
-COOKIE = "auth_token"
 
 
 def make_issuer() -> FakeIssuer:
@@ -12,18 +11,19 @@ def make_issuer() -> FakeIssuer:
     return FakeIssuer("https://demo.test/", audience=AUDIENCE, algorithm="ES256", name="demo")
 
 
-def make_guard(issuer: FakeIssuer) -> Guard:
-    """One guard for both doors. What no rule names, such as /api/protected, needs a token."""
+def make_guard(issuer: FakeIssuer, origin: str, login: Login, *also_open: str) -> Guard:
+    """The guard of the site at *origin*. What no rule names, such as /api/protected, needs a token
+    or a session.
+    """
     return Guard(
         issuers=[issuer.trusted()],
         rules=[
-            Rule(
-                ["/", "/health", "/api/public", "/login", "/logout", "/auth/login", "/static/**"],
-                access="public",
-            ),
+            Rule(["/", "/health", "/api/public", "/static/**", *also_open], access="public"),
             Rule("/api/admin", any_role="admin"),
-            Rule("/app/**", credentials=["bearer", {"cookie": COOKIE}], login="/login"),
+            Rule("/app/**", credentials=["bearer", "session"]),
         ],
+        public_url=origin,
+        login=login,
         forward={
             "X-Auth-User-ID": "sub",
             "X-Auth-User-Email": "email",

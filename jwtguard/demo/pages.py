@@ -5,27 +5,18 @@ It trusts what the guard hands over, the token and the forwarded headers, and ch
 
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from jwtguard import VerifiedToken
-from jwtguard.core.paths import return_address
-from jwtguard.testing import FakeIssuer
 
-from .guarded import COOKIE
-from .table import requests, shown_in_browser
+from .table import Row, shown_in_browser
 
 HERE = Path(__file__).parent
 STATIC = {path.name: path.read_bytes() for path in (HERE / "static").glob("*.css")}
-
-USERS: Mapping[str, Mapping[str, Any]] = {
-    "alice": {"email": "alice@demo.test", "roles": ["user"]},
-    "root": {"email": "root@demo.test", "roles": ["user", "admin"]},
-}
 
 
 @dataclass(frozen=True)
@@ -80,19 +71,24 @@ def _page(status: int, body: bytes, content_type: str, *more: tuple[str, str]) -
 
 
 class Pages:
-    """Every page of the demo; *issuer* makes the tokens that the pages hand out."""
+    """Every page of the demo.
 
-    def __init__(self, issuer: FakeIssuer) -> None:
-        self.issuer = issuer
+    *rows* are the requests to click through, with fresh tokens at each call; *more* are pages of
+    others that are served here too, by their paths.
+    """
+
+    def __init__(
+        self, rows: Callable[[], Sequence[Row]], more: Mapping[str, Callable[[Visit], Page]]
+    ) -> None:
+        self._rows = rows
+        self._more = more
         self._pages: dict[str, Callable[[Visit], Page]] = {
             "/": self.index,
             "/health": lambda _: as_json({"status": "ok"}),
             "/api/public": self.api,
             "/api/protected": self.api,
             "/api/admin": self.api,
-            "/login": self.login,
-            "/auth/login": self.login,
-            "/logout": self.logout,
+            **more,
         }
 
     def answer(self, visit: Visit) -> Page:
@@ -107,7 +103,7 @@ class Pages:
         else:
             return as_json({"code": "not_found"}, 404)
         allowed = ["GET", "HEAD", "OPTIONS"]
-        if page in (self.login, self.logout, self.app):
+        if path in self._more or page == self.app:
             allowed.append("POST")
         if visit.method not in allowed or visit.method == "OPTIONS":
             status = 204 if visit.method == "OPTIONS" else 405
@@ -116,9 +112,8 @@ class Pages:
 
     def index(self, visit: Visit) -> Page:
         """Every request of the table, to click through."""
-        rows = shown_in_browser(requests(self.issuer, visit.protocol))
         # "<" would end the script element early, whatever the text around it says.
-        data = json.dumps(rows).replace("<", "\\u003c")
+        data = json.dumps(shown_in_browser(self._rows())).replace("<", "\\u003c")
         return as_html("index.html", protocol=html.escape(visit.protocol), rows=data)
 
     @staticmethod
@@ -135,39 +130,14 @@ class Pages:
 
     @staticmethod
     def app(visit: Visit) -> Page:
-        """For browsers: a page for whoever logged in, and a form that changes something."""
-        user = html.escape(visit.header("x-auth-user-id"))
-        said = "Thank you, the note arrived." if visit.method == "POST" else ""
-        return as_html("app.html", user=user, said=said)
-
-    def login(self, visit: Visit) -> Page:
-        """Anybody may become anybody here: this is a development issuer."""
-        back = return_address(visit.parameter("next"))
-        if visit.method != "POST":
-            buttons = "".join(
-                f'<button name="user" value="{name}">Go on as {name} '
-                f"<small>{', '.join(words['roles'])}</small></button>\n"
-                for name, words in USERS.items()
-            )
-            action = f"/login?next={quote(back, safe='')}"
-            return as_html("login.html", action=action, back=html.escape(back), buttons=buttons)
-        user = visit.field("user")
-        if user not in USERS:
-            return as_json({"code": "unknown_user"}, 400)
-        if visit.header("sec-fetch-site") not in ("", "same-origin", "none"):
-            return as_json({"code": "cross_site"}, 403)  # nobody is logged in by another site
-        token = self.issuer.token(user, **USERS[user])
-        # Lax: the cookie comes along when somebody follows a link to here, not with a POST from
-        # elsewhere. A real site, which has https, adds Secure and the name prefix __Host-.
-        cookie = f"{COOKIE}={token}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"
-        return redirect(back, ("Set-Cookie", cookie), ("Cache-Control", "no-store"))
-
-    @staticmethod
-    def logout(visit: Visit) -> Page:
-        """Forget the cookie; only a POST does, so that no link or image logs anybody out."""
-        if visit.method != "POST":
-            return redirect("/app/")
-        return redirect("/", ("Set-Cookie", f"{COOKIE}=; Path=/; Max-Age=0"))
+        """For browsers: a page for whoever signed in, and a form that changes something."""
+        claims = {} if visit.token is None else visit.token.claims
+        return as_html(
+            "app.html",
+            user=html.escape(visit.header("x-auth-user-id")),
+            said="Thank you, the note arrived." if visit.method == "POST" else "",
+            claims=html.escape(json.dumps(claims, indent=2, ensure_ascii=False)),
+        )
 
     @staticmethod
     def static(visit: Visit) -> Page:

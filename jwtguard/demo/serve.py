@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from jwtguard import Guard, asgi, wsgi
+from jwtguard.drive import FetchAsync, FetchSync
 
 from .pages import Page, Pages, Visit
 
@@ -98,29 +99,33 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve_wsgi(pages: Pages, guard: Guard, sock: socket.socket) -> Iterator[int]:
-    """werkzeug's server, in a thread. Yields the port."""
+def serve_wsgi(
+    pages: Pages, guard: Guard, sock: socket.socket, fetch: FetchSync | None
+) -> Iterator[None]:
+    """werkzeug's server, in a thread."""
     port: int = sock.getsockname()[1]
-    app = wsgi.GuardMiddleware(wsgi_app(pages), guard)
+    app = wsgi.GuardMiddleware(wsgi_app(pages), guard, fetch=fetch)
     server = make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=sock.fileno())
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield port
+        yield
     finally:
         server.shutdown()
         thread.join()
 
 
 @contextmanager
-def serve_asgi(pages: Pages, guard: Guard, sock: socket.socket) -> Iterator[int]:
-    """uvicorn, in a thread. Yields the port; raises NeedsUvicorn."""
+def serve_asgi(
+    pages: Pages, guard: Guard, sock: socket.socket, fetch: FetchAsync | None
+) -> Iterator[None]:
+    """uvicorn, in a thread. Raises NeedsUvicorn."""
     try:
         import uvicorn
     except ImportError:
         raise NeedsUvicorn from None
     config = uvicorn.Config(
-        asgi.GuardMiddleware(asgi_app(pages), guard),
+        asgi.GuardMiddleware(asgi_app(pages), guard, fetch=fetch),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -134,7 +139,7 @@ def serve_asgi(pages: Pages, guard: Guard, sock: socket.socket) -> Iterator[int]
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        yield sock.getsockname()[1]
+        yield
     finally:
         server.should_exit = True
         thread.join()

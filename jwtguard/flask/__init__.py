@@ -12,7 +12,7 @@ def reports():
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from weakref import WeakSet
 
@@ -143,7 +143,8 @@ class _Door(Extension):
             if is_automatic(request):
                 decision = self.let_through(EnvironRequest(environ))
             if decision is None:
-                decision = wsgi.decide(environ, guard, self._exchanges, self.opened(request))
+                is_public = partial(self.is_open, request)
+                decision = wsgi.decide(environ, guard, self._exchanges, is_public)
         setattr(request, JUDGED, getattr(decision, "added", ()))
         if isinstance(decision, Deny):
             return _response(decision)

@@ -102,11 +102,11 @@ class Extension:
         names = [".".join(parts[:end]) for end in range(1, len(parts))]
         return any(self.app.blueprints.get(name) in self._protected for name in names)
 
-    def opened(self, request: Any) -> Callable[[], bool] | None:
-        """What `Guard.judge` asks of a view that is `public`; None for all others."""
+    def is_open(self, request: Any) -> bool:
+        """What `Guard.judge` asks: whether the view says of itself that it is `public`."""
         rule = request.url_rule
         view = None if rule is None else self.app.view_functions.get(rule.endpoint)
-        return _yes if said_by(view) == "public" else None
+        return said_by(view) == "public"
 
     def changed_method(self, request: Any) -> ConfigurationError:
         """What to raise where the framework would route another request than was judged."""
@@ -148,10 +148,6 @@ def _kept(kind: type) -> frozenset[str]:
     kept = functools.cached_property, werkzeug.utils.cached_property
     names = {name for name in dir(kind) if isinstance(getattr(kind, name, None), kept)}
     return frozenset(names - {"data", "files", "form", "json", "stream"})
-
-
-def _yes() -> bool:
-    return True
 
 
 def public(view: View) -> View:

@@ -29,7 +29,7 @@ from jwtguard.core.paths import SAFE_IN_PATH, Pattern, return_address
 from jwtguard.core.remote import Discovery
 from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
-from jwtguard.revocation import Revocations
+from jwtguard.revocations import Revocations
 
 from .cookies import MAX_AGE, Cookies
 from .provider import Provider

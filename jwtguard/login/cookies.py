@@ -1,5 +1,6 @@
 """The cookies that a login sets (RFC 6265, and its revision's name prefixes)."""
 
+import math
 import re
 
 from jwtguard.core.extractor import FromCookie
@@ -23,7 +24,8 @@ class Cookies:
 
     def set(self, name: str, value: str, seconds: float) -> tuple[str, str]:
         """A header that sets one for some *seconds*."""
-        return "Set-Cookie", f"{name}={value}; Max-Age={int(seconds)}{self._attributes}"
+        age = math.ceil(seconds)  # no second less than what it holds is good for
+        return "Set-Cookie", f"{name}={value}; Max-Age={age}{self._attributes}"
 
     def clear(self, name: str) -> tuple[str, str]:
         """A header that takes one away."""

@@ -193,6 +193,7 @@ class SigningIn:
             added = self._sessions.cookies(claims, request)
         except SignInFailed as error:
             error.headers = (gone,)
+            error.again += f"?next={quote(begun['r'], safe='')}"  # where they wanted to go
             raise
         except TooLarge as error:
             raise self._failed(request, "session_too_large", error, (gone,), 503) from None

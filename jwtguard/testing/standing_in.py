@@ -118,7 +118,8 @@ class _WithStandIns(Verifier):
     """Verifies as ever, with stand-ins in the places of some issuers."""
 
     def __init__(self, before: _Before, places: Sequence[_Place], clock: Clock) -> None:
-        super().__init__(before.cache_size, clock, before.verifier.revocations)
+        was = before.verifier
+        super().__init__(before.cache_size, clock, was.revocations, was.shared)
         self.before = before
         self.places = places
         self._stand_ins = {place.original: place.stand_in for place in places}

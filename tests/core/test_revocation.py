@@ -121,6 +121,13 @@ def test_news_are_what_was_not_known():
     assert revocations.version is not version
 
 
+def test_what_is_in_one_process_is_never_old():
+    revocations, _ = guarded()
+    revocations.revoke("sid", "s1")
+    assert revocations.age == 0
+    assert repr(revocations) == "<Revocations entries=1>"
+
+
 def test_a_value_of_any_length_is_found():
     revocations, guard = guarded()
     revocations.revoke("sid", "s" * 5000)

@@ -20,6 +20,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from jwtguard.signing import private_key, public_jwk
 
+from .certificate import Certificate
 from .servers import START
 
 HERE = Path(__file__).with_name("provider")
@@ -90,16 +91,19 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def provider(directory: Path, *keys: dict[str, Any]) -> Iterator["OpenID"]:
-    """Run a provider with these keys until the block ends.
+def provider(
+    directory: Path, *keys: dict[str, Any], certificate: Certificate | None = None, **settings: Any
+) -> Iterator["OpenID"]:
+    """Run a provider with these keys until the block ends, on https where it has a *certificate*.
 
-    Skips with the reason where a program is missing, or fails where it must not be.
+    The *settings* are provider.mjs's. Skips with the reason where a program is missing, or fails
+    where it must not be.
     """
     if (why := _missing()) is not None:
         if os.environ.get("JWTGUARD_LIVE") == "required":
             pytest.fail(f"{why}, and JWTGUARD_LIVE=required")
         pytest.skip(why)
-    running = OpenID(directory / "provider.log", list(keys))
+    running = OpenID(directory / "provider.log", list(keys), certificate, settings)
     try:
         yield running
     finally:
@@ -109,8 +113,17 @@ def provider(directory: Path, *keys: dict[str, Any]) -> Iterator["OpenID"]:
 class OpenID:
     """The provider. Its port and issuer stay the same when it is stopped and started again."""
 
-    def __init__(self, log: Path, keys: list[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        log: Path,
+        keys: list[dict[str, Any]],
+        certificate: Certificate | None,
+        settings: dict[str, Any],
+    ) -> None:
         self.keys = keys
+        self._clients = _clients()
+        self._certificate = certificate
+        self._settings = settings
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self.port = _free_port()
@@ -119,17 +132,23 @@ class OpenID:
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._certificate else ''}://127.0.0.1:{self.port}"
 
     @property
     def jwks_uri(self) -> str:
         return f"{self.issuer}/jwks"
 
     def start(self) -> None:
+        environment, tls = dict(os.environ), None
+        if self._certificate is not None:
+            environment["NODE_EXTRA_CA_CERTS"] = str(self._certificate.authority)
+            chain, key = self._certificate.chain.read_text(), self._certificate.key.read_text()
+            tls = {"cert": chain, "key": key}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["node", "provider.mjs"],
                 cwd=HERE,
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -138,9 +157,11 @@ class OpenID:
         self._tell(
             port=self.port,
             keys=self.keys,
-            clients=_clients(),
+            clients=self._clients,
             inspectors=["basic", "post", *CLIENT_KEYS],
             resources=RESOURCES,
+            tls=tls,
+            **self._settings,
         )
 
     def stop(self) -> None:
@@ -158,6 +179,12 @@ class OpenID:
         """Change settings of the running provider: see provider.mjs."""
         self.keys = settings.get("keys", self.keys)
         self._tell(**settings)
+
+    def register(self, client_id: str, **metadata: Any) -> None:
+        """Add a client, or change one (OpenID Connect Dynamic Client Registration 1.0)."""
+        others = [client for client in self._clients if client["client_id"] != client_id]
+        self._clients = [*others, {"client_id": client_id} | metadata]
+        self._tell(clients=self._clients)
 
     def hits(self, path: str = "/jwks") -> int:
         """How often *path* was asked for, since the provider was started."""

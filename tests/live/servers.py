@@ -105,6 +105,7 @@ class Server:
     name: str
     kind: Kind
     port: int
+    log: Path
 
     def send(self, raw: bytes, patience: float = ANSWER) -> Reply:
         """*raw* as it stands, and all that comes back until *patience* (seconds) ends."""
@@ -139,7 +140,7 @@ def need(kind: Kind) -> None:
             pytest.skip(f"{module} is not installed")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -148,18 +149,24 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def serve(
-    name: str, app: str, directory: Path, *, options: Sequence[str] = (), **environment: str
+    name: str,
+    app: str,
+    directory: Path,
+    *,
+    port: int | None = None,
+    options: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[Server]:
     """Run a server until the block ends."""
     kind = KINDS[name]
     need(kind)
-    server = Server(name, kind, _free_port())
+    port = port or free_port()
+    server = Server(name, kind, port, directory / f"{name}-{port}.log")
     arguments = [
-        argument.replace("{port}", str(server.port)).replace("{app}", app)
+        argument.replace("{port}", str(port)).replace("{app}", app)
         for argument in (*kind.arguments[:-1], *options, kind.arguments[-1])
     ]
-    log = directory / f"{name}-{server.port}.log"
-    with log.open("wb") as output:
+    with server.log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -173,7 +180,7 @@ def serve(
             stderr=output,
         )
     try:
-        _wait(process, server.port, log)
+        _wait(process, port, server.log)
         yield server
     finally:
         process.terminate()

@@ -1,5 +1,9 @@
 """Signing in, step by step: what the browser is told, and what comes of it."""
 
+import pytest
+
+from jwtguard import errors
+
 from .people import Provider, browser, sign_in
 
 
@@ -16,3 +20,14 @@ def test_a_browser_signs_in_and_is_back_where_it_was():
     assert seen.token.issuer == "session"
     assert seen.token.roles == {"editor"}
     assert seen.token["email"] == "alice@example.com"
+
+
+def test_a_session_is_verified_by_name_and_is_nobody_elses_token():
+    provider = Provider()
+    alice = browser(provider)
+    sign_in(alice, provider)
+    raw = alice.get("/").token.raw
+
+    assert alice.guard.verify(raw, issuers="session").subject == "alice"
+    with pytest.raises(errors.UnknownIssuer):
+        alice.guard.verify(raw)

@@ -9,18 +9,28 @@
 //   inspectors ids of the clients that may introspect the tokens of others
 //   resources  what is issued for each resource indicator (RFC 8707): { alg, ttl, kept };
 //              without alg the token is opaque
+//   people     the claims of those who may sign in, by the name that they type (any password)
+//   lean       an ID token holds no claims about the person: they are the userinfo endpoint's
+//   renewing   a client with the grant gets a refresh token without asking for offline_access;
+//              each of them is used once
+//   pushed     take pushed authorization requests (RFC 9126)
+//   tls        { key, cert } as PEM: https instead of http; only in the first line
 //   published  a JWK Set to show instead of the one that goes with the keys
 //   silent     take requests and never answer
 //
 // The process ends with its stdin, so it never outlives whoever started it.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { createInterface } from 'node:readline';
 
 import { Provider, errors } from 'oidc-provider';
 
+console.info = console.error; // stdout is for the answers
+
 const settings = {
   keys: [], clients: [], inspectors: [], resources: {}, published: null, silent: false,
+  people: {}, lean: true, renewing: false, pushed: true, tls: null,
 };
 const hits = {};
 const stored = new Map(); // by model and id
@@ -36,7 +46,17 @@ class Store {
 
   async find(id) { return stored.get(this.key(id)); }
 
+  async findByUid(uid) { return this.all().find((payload) => payload.uid === uid); }
+
+  async consume(id) { stored.get(this.key(id)).consumed = Math.floor(Date.now() / 1000); }
+
   async destroy(id) { stored.delete(this.key(id)); }
+
+  async revokeByGrantId(grantId) {
+    for (const [key, payload] of stored) if (payload.grantId === grantId) stored.delete(key);
+  }
+
+  all() { return [...stored].filter(([key]) => key.startsWith(`${this.model}:`)).map(([, it]) => it); }
 }
 
 function resourceServer(resource, { alg, ttl }) {
@@ -77,18 +97,36 @@ function provide(issuer) {
     clients: settings.clients,
     clientDefaults: { id_token_signed_response_alg: settings.keys[0].alg }, // one there is a key for
     jwks: { keys: settings.keys },
-    scopes: ['read', 'write'],
+    scopes: ['openid', 'offline_access', 'read', 'write'],
+    claims: {
+      openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'roles'],
+    },
+    conformIdTokenClaims: settings.lean,
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    ttl: { ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 3600 },
+    cookies: { keys: ['of a provider on loopback'] },
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options), // that one refuses loopback
+    findAccount: (ctx, id) => settings.people[id] && {
+      accountId: id, claims: () => ({ sub: id, ...settings.people[id] }),
+    },
+    issueRefreshToken: (ctx, client, source) => client.grantTypeAllowed('refresh_token')
+      && (settings.renewing || source.scopes.has('offline_access')),
+    rotateRefreshToken: true,
+    ttl: {
+      ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 3600,
+      AccessToken: 3600, AuthorizationCode: 60, Grant: 3600, IdToken: 3600, Interaction: 600,
+      RefreshToken: 3600, Session: 3600,
+    },
     features: {
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: true }, // pages that need no script
       introspection: {
         enabled: true,
         allowedPolicy: (ctx, client, token) => (
           settings.inspectors.includes(client.clientId) || client.clientId === token.clientId
         ),
       },
+      pushedAuthorizationRequests: { enabled: settings.pushed },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo(ctx, resource) {
@@ -105,11 +143,14 @@ function provide(issuer) {
   });
   provider.use(keepTokens);
   provider.on('server_error', (ctx, error) => console.error(error));
+  provider.on('backchannel.error', (ctx, error) => console.error(error));
   return provider.callback();
 }
 
 let answer;
-const server = createServer((request, response) => {
+let server;
+
+function receive(request, response) {
   const { pathname } = new URL(request.url, 'http://localhost');
   hits[pathname] = (hits[pathname] ?? 0) + 1;
   if (settings.silent) return;
@@ -119,16 +160,18 @@ const server = createServer((request, response) => {
   } else {
     answer(request, response);
   }
-});
+}
 
 for await (const line of createInterface({ input: process.stdin })) {
   const changes = JSON.parse(line);
   Object.assign(settings, changes);
-  if (!server.listening) {
-    server.listen(settings.port, '127.0.0.1');
+  const { tls, port } = settings;
+  if (!server) {
+    server = tls ? createSecureServer(tls, receive) : createServer(receive);
+    server.listen(port, '127.0.0.1');
     await once(server, 'listening');
   }
-  if (Object.keys(changes).length) answer = provide(`http://127.0.0.1:${settings.port}`);
+  if (Object.keys(changes).length) answer = provide(`http${tls ? 's' : ''}://127.0.0.1:${port}`);
   process.stdout.write(`${JSON.stringify(hits)}\n`);
 }
 process.exit();

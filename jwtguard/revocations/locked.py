@@ -3,11 +3,9 @@
 import threading
 from collections.abc import Iterable
 
-from .core import revocation
-from .core.revocation import Entry
-from .flights import in_children
-
-__all__ = ["Entry", "Revocations"]
+from jwtguard.core import revocation
+from jwtguard.core.revocation import Entry
+from jwtguard.flights import in_children
 
 
 class Revocations(revocation.Revocations):
@@ -23,6 +21,11 @@ class Revocations(revocation.Revocations):
         """Hold these; returns those that were news."""
         with self._lock:
             return super().add(entries)
+
+    def discard(self, entries: Iterable[Entry]) -> None:
+        """Hold these no longer, if they are held as they stand here."""
+        with self._lock:
+            super().discard(entries)
 
     def raise_floor(self, issuer: str | None, floor: float) -> None:
         """Refuse every token of *issuer* (None: of anybody) that was issued before *floor*."""

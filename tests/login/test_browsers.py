@@ -1,0 +1,24 @@
+"""What browsers make of our answers: found with a real one (tests/live/test_login.py)."""
+
+import re
+
+from .people import Provider, browser, sign_in
+
+
+def test_who_begins_again_after_a_refusal_is_back_where_it_was():
+    provider = Provider()
+    alice = browser(provider)
+    left = alice.get(alice.get("/page?x=1").location)
+    refused = alice.get(f"/auth/callback?error=access_denied&state={left.asked['state']}")
+
+    assert refused.status == 400
+    assert re.findall(rb'href="([^"]+)"', refused.body) == [b"/auth/login?next=%2Fpage%3Fx%3D1"]
+
+
+def test_a_session_is_kept_for_the_second_in_which_it_ends():
+    provider = Provider()
+    alice = browser(provider, login={"idle": 1.5})
+
+    done = sign_in(alice, provider)
+
+    assert [one for one in done.cookies if "Max-Age=2;" in one]

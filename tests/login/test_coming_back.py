@@ -295,7 +295,7 @@ def test_an_answer_that_is_none_ends_the_sign_in(answer, code, logged):
             assert not value or value[:9] not in told
         assert "<script" not in told
         if accept is PAGE:
-            assert '<p><a href="/auth/login">Sign in again</a></p>' in told
+            assert '<a href="/auth/login?next=%2Fsecret-page">Sign in again</a>' in told
         else:
             assert seen.json()["code"] == code
     assert not any("\n" in line.partition("{")[0] for line in logged)

@@ -35,9 +35,7 @@ def served(ask: Ask) -> dict[str, Any]:
     return {"http_version": "1.1", "asgi": {"spec_version": "2.4"}, **scope_of(ask)}
 
 
-async def send_through(
-    app: Any, scope: dict[str, Any], answer: Answer, body: bytes = b""
-) -> None:
+async def send_through(app: Any, scope: dict[str, Any], answer: Answer, body: bytes = b"") -> None:
     """Let *app* serve one connection, and write down what it sends."""
     sent: asyncio.Queue[Any] = asyncio.Queue()
     first = "websocket.connect" if scope["type"] == "websocket" else "http.request"

@@ -115,14 +115,11 @@ class SigningOut:
         except (InvalidRequest, InvalidToken) as error:
             log.warning("back-channel logout refused: %s", _described(error))
             return plain(400, b'{"error": "invalid_request"}', "application/json")
-        for kind in ("sid", "sub"):
-            value = claims.get(kind)
-            if value is not None:
-                # With a sid, only the sessions of that one; new ones of it are begun afterwards.
-                self.revocations.revoke(
-                    kind, value, issuer=SESSION, before=self._clock(), until=self._until()
-                )
-                break
+        # With a sid, only the sessions of that one; new ones of it are begun afterwards.
+        kind = "sub" if claims.get("sid") is None else "sid"
+        self.revocations.revoke(
+            kind, claims[kind], issuer=SESSION, before=self._clock(), until=self._until()
+        )
         return plain(200, b"", "text/plain; charset=utf-8")
 
     def _until(self) -> float:

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from jwtguard import asgi, wsgi
+from tests.doors import Ask, environ_of, scope_of
 
-from ..doors import Ask, environ_of, scope_of
 from .people import Provider, site
 from .test_signing_out import logout_token
 

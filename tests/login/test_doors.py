@@ -4,31 +4,32 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ..doors import APP_BODY, DOORS, Ask, do_without
+from tests.doors import APP_BODY, DOORS, Ask, do_without
+
 from .people import Provider, Seen, back, browser, sign_in
 from .test_signing_out import FROM_PROVIDER, logout_token
 
 DOORS = {**DOORS}
 try:
-    from ..fastapi_door import FASTAPI_DOORS
+    from tests.fastapi_door import FASTAPI_DOORS
 
     DOORS |= FASTAPI_DOORS
 except ModuleNotFoundError as missing:
     do_without(missing)
 try:
-    from ..flask_door import flask_door
+    from tests.flask_door import flask_door
 
     DOORS["flask"] = flask_door
 except ModuleNotFoundError as missing:
     do_without(missing)
 try:
-    from ..quart_door import quart_door
+    from tests.quart_door import quart_door
 
     DOORS["quart"] = quart_door
 except ModuleNotFoundError as missing:
     do_without(missing)
 try:
-    from ..django_door import DJANGO_DOORS
+    from tests.django_door import DJANGO_DOORS
 
     DOORS |= DJANGO_DOORS
 except ModuleNotFoundError as missing:

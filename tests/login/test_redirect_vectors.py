@@ -5,8 +5,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from jwtguard.core.paths import return_address
+from tests import shared
 
-from .. import shared
 from .people import ISS, Provider, back, browser
 
 CASES = "redirect_validator_cases.json"

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
+from jwtguard.observe import by_name
 
 from .files import key_file_warnings
 from .issuers import Issuers
@@ -43,6 +44,8 @@ class Reading(Issuers):
         words["revocations"] = revocations(self, mapping, self.base)
         words["store"] = store(self, mapping, self.base)
         words["rate_store"] = read_rate_store(self, mapping.get("rate_store"), self.base)
+        if "observer" in words:
+            words["observer"] = self._observers(words["observer"])
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -54,8 +57,22 @@ class Reading(Issuers):
             raise ConfigurationError(sorted(self.problems, key=self._order)) from None
         warnings = (*guard.warnings, *key_file_warnings(guard), *self.warnings)
         guard.warnings = tuple(self.in_file_words(warning) for warning in warnings)
+        for observer in words.get("observer", ()):  # nobody else could introduce them
+            watch = getattr(observer, "watch_revocations", None)
+            if watch is not None and guard.revocations is not None:
+                watch(guard.revocations)
         _readings[guard] = self
         return guard
+
+    def _observers(self, given: object) -> list[object]:
+        """A file names its observers; a mapping in Python may hold some of its own."""
+        found: list[object] = []
+        for place, one in listed("observer", given, always_index=False):
+            try:
+                found.append(by_name(one) if isinstance(one, str) else one)
+            except ConfigurationError as error:
+                self.say(place, str(error))
+        return found
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)

@@ -16,6 +16,7 @@ from jwtguard.core.errors import (
     InvalidRequest,
     InvalidToken,
     MissingClaim,
+    Unavailable,
 )
 from jwtguard.core.issuer import Issuer
 from jwtguard.core.model import Ask, Clock, Deny, Flow, Request
@@ -79,13 +80,23 @@ class SigningOut:
             return sign_out(action, back)
         session = self._sessions.read(request)
         if session is not None:
-            self.revocations.revoke("jti", session["jti"], issuer=SESSION, until=self._until())
+            yield from self._end(session)
             if self._refreshing is not None and session.get("refresh"):
                 yield from self._refreshing.forget(session)
         gone = self._sessions.cleared(request)
         begun = [self._cookies.clear(name) for name in self._cookies.begun(request)]
         location = yield from self._elsewhere(back)
         return to(location, [*gone, *begun], 303 if method == "POST" else 302)
+
+    def _end(self, session: Claims) -> Flow[None]:
+        """A copy of the cookie is worth nothing any more."""
+        until = self._until()
+        try:
+            yield from self.revocations.revoke_flow(
+                "jti", session["jti"], issuer=SESSION, until=until
+            )
+        except Unavailable as error:  # it is ended here, and the browser is to lose it anyway
+            log.error("a session that was signed out is not ended everywhere yet: %s", error)
 
     def _elsewhere(self, back: str) -> Flow[str]:
         """Where the provider ends its own session, and sends the browser back from."""
@@ -117,7 +128,7 @@ class SigningOut:
             return plain(400, b'{"error": "invalid_request"}', "application/json")
         # With a sid, only the sessions of that one; new ones of it are begun afterwards.
         kind = "sub" if claims.get("sid") is None else "sid"
-        self.revocations.revoke(
+        yield from self.revocations.revoke_flow(
             kind, claims[kind], issuer=SESSION, before=self._clock(), until=self._until()
         )
         return plain(200, b"", "text/plain; charset=utf-8")

@@ -4,18 +4,14 @@ Each journey runs with JavaScript and without, as none of our pages needs any.
 """
 
 import json
-import logging
-import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
 import pytest
 
 from .browser import APP, ELSEWHERE, SIBLING
 from .openid import private_jwk, provider
 from .sites import DOORS, PEOPLE, own_key, site, target
-from .threads import eventually
 
 SESSION = "__Host-jwtguard-session"
 LOGIN = "__Host-jwtguard-login-"
@@ -346,9 +342,7 @@ def test_going_back_to_a_finished_sign_in_offers_a_new_one(app, browser):
 
 
 @each_once
-def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
-    door, certificate, browser, tmp_path
-):
+def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(door, certificate, browser, tmp_path):
     key = private_jwk("ES256", "first")
     with (
         provider(tmp_path, key, certificate=certificate, people=PEOPLE) as openid,

@@ -6,6 +6,7 @@ import pytest
 
 from jwtguard import Revocations, drive
 from jwtguard.core import Request
+from jwtguard.errors import Unavailable
 from jwtguard.testing import private_key, sign
 
 from .people import (
@@ -226,6 +227,27 @@ def test_a_provider_without_such_a_page_is_not_gone_to():
     provider.says["end_session_endpoint"] = None
 
     assert signed_in(provider).get("/auth/logout").location == "/"
+
+
+class Alone(Revocations):
+    """Revocations that the others cannot be told of, as in an outage of what is shared."""
+
+    def revoke_flow(self, *args, **words):
+        yield from super().revoke_flow(*args, **words)
+        raise Unavailable("revocation_not_stored", hint="down")
+
+
+def test_where_others_cannot_be_told_the_browser_is_signed_out_here(logged):
+    provider = Provider()
+    alice = signed_in(provider, revocations=Alone(clock=provider.clock))
+    copy = dict(alice.cookies)
+
+    seen = alice.get("/auth/logout")
+
+    assert (seen.status, alice.cookies) == (302, {})
+    assert any("is not ended everywhere yet: revocation_not_stored: down" in one for one in logged)
+    alice.cookies = copy
+    assert alice.get("/page").status == 302
 
 
 # --- by the provider ------------------------------------------------------------------------------
@@ -475,6 +497,13 @@ def test_two_tokens_are_none_and_more_fields_are_fine():
     assert alice.get("/page").status == 200
     assert heard(tell(alice.guard, provider, f"a=b&logout_token={raw}&c=".encode()))
     assert alice.get("/page").status == 302
+
+
+def test_where_others_cannot_be_told_the_provider_may_tell_again():
+    provider = Provider()
+    guard = site(provider, revocations=Alone(clock=provider.clock))
+
+    assert tell(guard, provider, logout_token(provider)).status == 503
 
 
 def test_where_keys_cannot_be_had_nothing_is_said_about_the_token():

@@ -52,12 +52,12 @@ class Site(Protocol):
 
 @runtime_checkable
 class SignIn(Protocol):
-    """What stands as a Guard's ``login``: `jwtguard.Login`.
+    """What stands as a Guard's ``login``: `jwtguard.Login`."""
 
-    ``problems`` are those that it has wherever it is.
-    """
-
-    problems: Sequence[Problem]
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with it wherever it is."""
+        ...
 
     def at(
         self,

@@ -670,6 +670,13 @@ def test_the_app_sees_no_part_of_a_session_that_is_stripped():
     assert not any(name == "cookie" for name, _ in seen.set)
 
 
+def test_other_cookies_stay_as_they_are_where_a_session_is_stripped():
+    alice = signed_in(Provider(), strip_credentials=True)
+    alice.cookies["name"] = "J\xc3\xbcrgen"  # UTF-8, as servers hand it over
+
+    assert ("cookie", "name=Jürgen") in alice.get("/page").decision.set
+
+
 USERS = {
     "one issuer, who signs people in": (["people"], {}, "alice"),
     "nobody but the login": ([], {}, "alice"),

@@ -37,6 +37,7 @@ class Site:
         self.paths = tuple(paths)
         self.login_path, self._callback, self._logout, self.backchannel_path = paths
         self.issuer = sessions.issuer
+        self.idp = provider.issuer
         self.place = sessions.place
         self.revocations = signing_out.revocations
         self.is_due = sessions.is_due

@@ -16,9 +16,11 @@ from .grammar import is_quotable, is_token
 from .issuer import Issuer
 from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
+from .observing import Watch, observer_problems
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
 from .rates import MemoryRateStore, RateStore, as_limits
+from .reporting import Reporting
 from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
 from .store import Store
@@ -70,9 +72,11 @@ class Parameters:
     trusted_proxies: Any
     failed_rate: Any
     rate_store: Any
+    report_until: Any
     revocations: Revocations | None
     store: Store | None
     cache_size: int
+    observer: Any
     clock: Clock
 
 
@@ -131,14 +135,34 @@ class Setup:
         )
         self.problems += self.resources.problems
         self.warnings += self.resources.warnings
+        self.reporting = Reporting(given.report_until, self.rules, given.clock)
+        self.problems += self.reporting.problems
+        self.warnings += self.reporting.warnings
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
+        uncovered.report_until = self.reporting.by_all
         metadata = self._bound(Rule(self.resources.paths, access="public"), None)
         metadata.label = "protected_resource"
+        metadata.report_until = None  # the app has no such page
         paths = () if self.site is None else self.site.paths
-        sign_in = self._bound(Rule(paths, access="public"), None)
+        rate = None if self.site is None else self.site.rate
+        pages = Rule(paths, access="public", rate=rate)
+        self.problems += [
+            (f"login.{w}", what) for w, what in pages.problems if w.startswith("rate")
+        ]
+        sign_in = self._bound(pages, None)
         sign_in.label = "login"
+        sign_in.report_until = None
         self.policy = Policy(bound, closing, uncovered, metadata, sign_in)
+        # Stands for the rule of a request that is reported before any rule was asked.
+        self.unruled = self._bound(Rule("/**"), None)
+        removed = [place for one in (closing, *bound) for place in one.removed]
+        self.unruled.removed = tuple(dict.fromkeys(removed))
+        self.unruled.report_until = self.reporting.by_all
+        named = (metadata, sign_in, uncovered, closing, *reversed(bound))
+        watchers = as_list(given.observer)
+        labels: dict[object, str] = {one.rule: one.label for one in named}
+        self.watch = Watch(watchers, labels) if watchers else None
         found = Consistency(
             self.issuers,
             self.rules,
@@ -167,6 +191,7 @@ class Setup:
             login or None,
             https,
             given.strip_credentials,
+            self.reporting.by(rule),
         )
 
     def _session_of(self, rule: Rule) -> tuple[Place, Candidates] | None:
@@ -335,6 +360,7 @@ class Setup:
             )
         if not callable(given.clock):
             problems.append(("clock", "is a function that returns seconds since 1970"))
+        problems += observer_problems(given.observer)
         if isinstance(given.revocations, Revocations):
             problems.extend((f"revocations.{w}", what) for w, what in given.revocations.problems)
         elif given.revocations is not None:

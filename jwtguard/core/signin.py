@@ -7,12 +7,12 @@ from .errors import Problem
 from .extractor import FromSession
 from .issuer import Issuer
 from .model import Clock, Deny, Flow, Pairs, Request
-from .revocation import Revocations
+from .rates import Rate
+from .revocation import SESSION, Revocations
 from .store import Store
 from .token import Verified
 
-SESSION = "session"
-"""The name of the issuer of sessions, and of the credentials that carry one."""
+__all__ = ["SESSION", "SignIn", "Site"]
 
 
 class Site(Protocol):
@@ -20,7 +20,7 @@ class Site(Protocol):
 
     ``login_path`` is where browsers are sent, ``paths`` all that it serves; ``issuer`` made the
     sessions, which ``place`` carries. ``revocations`` hold those that ended; ``switches``
-    say what was made less safe.
+    say what was made less safe, ``rate`` how often one address may ask for the paths.
     """
 
     login_path: str
@@ -29,6 +29,7 @@ class Site(Protocol):
     revocations: Revocations
     place: FromSession
     switches: Sequence[str]
+    rate: Rate | None
 
     def answer(self, request: Request, method: str) -> Flow[Deny]:
         """What a browser or the provider is told at one of the paths. Raises AuthError."""

@@ -25,6 +25,7 @@ from jwtguard.core.issuer import Issuer
 from jwtguard.core.keyloader import LocalKeys
 from jwtguard.core.model import Clock
 from jwtguard.core.paths import Pattern, return_address
+from jwtguard.core.rates import Rate
 from jwtguard.core.remote import Discovery
 from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
@@ -65,6 +66,7 @@ class Login:
     - ``userinfo``: ask that endpoint too.
     - ``idle``: seconds without a request after which a session ends; ``lifetime``: after which it
       ends in any case.
+    - ``rate``: how often an address may ask for its paths, as a rule's ``rate``.
     - ``timeout``: seconds for an exchange with the provider; ``insecure_http``: allow plain http,
       to loopback and private addresses only.
 
@@ -95,6 +97,7 @@ class Login:
         lifetime: float = 43_200,
         timeout: float = 5,
         insecure_http: bool = False,
+        rate: Rate | None = None,
     ) -> None:
         usual = "client_secret_basic" if private_key is None else "private_key_jwt"
         self.issuer = issuer
@@ -113,6 +116,7 @@ class Login:
         self.lifetime = lifetime
         self.timeout = timeout
         self.insecure_http = insecure_http
+        self.rate = rate
         self._secrets, found = _secrets_of(secret)
         self._is_secret_missing = secret is None
         self.problems: list[Problem] = [
@@ -264,6 +268,7 @@ class Login:
             signing_in,
             signing_out,
             switches,
+            self.rate,
         )
         return site, ()
 

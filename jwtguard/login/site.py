@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from jwtguard.core.claims import Claims
 from jwtguard.core.errors import FetchError, InvalidRequest
 from jwtguard.core.model import Deny, Flow, Pairs, Request
+from jwtguard.core.rates import Rate
 from jwtguard.core.token import Verified
 
 from .pages import plain
@@ -30,6 +31,7 @@ class Site:
         signing_in: SigningIn,
         signing_out: SigningOut,
         switches: Sequence[str],
+        rate: Rate | None,
     ) -> None:
         self.origin = origin
         self.paths = tuple(paths)
@@ -39,6 +41,7 @@ class Site:
         self.revocations = signing_out.revocations
         self.is_due = sessions.is_due
         self.switches = switches
+        self.rate = rate
         self._after_logout = after_logout
         self._provider = provider
         self.sessions = sessions

@@ -8,7 +8,17 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import frameworks, issuers, matching, memory, outage, refresh, requests, stampede
+from . import (
+    frameworks,
+    issuers,
+    matching,
+    memory,
+    observing,
+    outage,
+    refresh,
+    requests,
+    stampede,
+)
 
 SEEN_BUDGET = {"HS256": 1 / 12, "RS256": 1 / 20}
 NEW_BUDGET = 1 / 4
@@ -20,6 +30,7 @@ WAIT_BUDGET = refresh.DELAY / 2 * 1000  # milliseconds: who waits for the provid
 BEGUN_BUDGET = 1.25  # once for each fetch; two threads may well begin together
 ISSUERS_BUDGET = 1.2
 FRAMEWORKS_BUDGET = 1 / 15
+TELLING_BUDGET = 1.0  # microseconds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -208,6 +219,16 @@ def _frameworks(given: argparse.Namespace) -> Iterable[str]:
                     yield _line(said, row.ours / took, FRAMEWORKS_BUDGET)
 
 
+def _observing(given: argparse.Namespace) -> Iterable[str]:
+    print("\nobservers, added time per request with a known token")
+    print(f"{'':12}{'nobody':>12}{'silent':>12}{'Prometheus':>12}{'OpenTelemetry':>15}")
+    for row in observing.measure(given.rounds, given.batch):
+        figures = f"{row.nobody:12.2f}{row.silent:12.2f}{row.prometheus:12.2f}{row.otel:15.2f}"
+        print(f"{row.door:12}{figures}")
+        told = row.prometheus - row.nobody
+        yield _line(f"{row.door} telling Prometheus, us", told, TELLING_BUDGET)
+
+
 TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "requests": _requests,
     "matching": _matching,
@@ -217,6 +238,7 @@ TABLES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "refresh": _refresh,
     "issuers": _issuers,
     "frameworks": _frameworks,
+    "observing": _observing,
 }
 """Each prints itself and yields its lines of the budget."""
 

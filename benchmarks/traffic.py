@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jwtguard import Guard, Issuer, JWKSet, Rule, Secret, asgi, wsgi
 from jwtguard.core.keyloader import AnyKeys
+from jwtguard.observe import Observer
 from jwtguard.testing import private_key, public_jwk, sign
 
 from .stopwatch import Variant, one_batch
@@ -206,6 +207,7 @@ class Signer:
         cache_size: int = 4096,
         keys: AnyKeys | None = None,
         issuers: Iterable[str] = (ISSUER,),
+        observer: Observer | None = None,
     ) -> Guard:
         """A guard that trusts these tokens, of all *issuers* alike; *keys* where not at hand."""
         if keys is None:
@@ -220,6 +222,7 @@ class Signer:
             _rules() if rules is None else rules,
             forward={"X-User-Id": "sub"},
             cache_size=cache_size,
+            observer=observer,
         )
 
     def tokens(self, count: int, issuers: Sequence[str] = (ISSUER,)) -> list[bytes]:

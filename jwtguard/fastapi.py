@@ -187,6 +187,12 @@ class Protected(SecurityBase):
                 decision = await drive.arun(decision, *self._exchanges)
             if isinstance(decision, Deny):
                 raise _refused(scope, decision)
+            if decision.reported is not None and access == "protected":
+                # Report-only is for rules; what an endpoint wants itself is enforced.
+                name = f"requires:{_name(scope)}"
+                raise _refused(
+                    scope, self.guard.refusal(decision.reported, request_of(scope), name)
+                )
             if decision.query is not None or decision.subprotocol is not None:
                 raise ConfigurationError(_IN_SIGHT)
             token = decision.token
@@ -198,9 +204,8 @@ class Protected(SecurityBase):
         wanted = self._requirement(tuple(scopes))
         if token is None or wanted:
             published = {"jwtguard.token": token, "jwtguard.guard": self.guard}
-            name = getattr(scope.get("endpoint"), "__qualname__", "Protected")
             arguments = scope.get("path_params", {})
-            deny = judge(wanted, published, lambda: request_of(scope), arguments, name)
+            deny = judge(wanted, published, lambda: request_of(scope), arguments, _name(scope))
             if deny is not None:
                 raise _refused(scope, deny)
         return token
@@ -227,6 +232,12 @@ class _Optional(SecurityBase):
         self, connection: HTTPConnection, scopes: fastapi.security.SecurityScopes, **_: None
     ) -> VerifiedToken | None:
         return await self._protected.token(connection, scopes.scopes, "optional")
+
+
+def _name(scope: Scope) -> str:
+    """The endpoint's, for the log."""
+    name: str = getattr(scope.get("endpoint"), "__qualname__", "Protected")
+    return name
 
 
 def _refused(scope: Scope, deny: Deny) -> Exception:

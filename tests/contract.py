@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,6 +21,7 @@ from jwtguard import (
     Guard,
     Introspection,
     Issuer,
+    RemoteKeys,
     Rule,
     Secret,
     errors,
@@ -2589,6 +2591,171 @@ LIMITS = [
     ),
 ]
 
+
+# --- report-only --------------------------------------------------------------------------------
+
+SOON = datetime.now(UTC).date() + timedelta(days=30)
+_SINCE = SOON - timedelta(days=60)
+_REPORTING: dict[str, Any] = {"report_until": SOON, "forward": {"X-User-Id": "sub"}}
+_ENFORCED_HERE = Rule("/admin/**", roles="admin", report_until=False)
+
+
+def _down(fetch: Fetch) -> Fetched:
+    raise errors.FetchError("down")
+
+
+def _reported(what: str, **words: Any) -> Case:
+    """The app sees nobody, and nothing that would name somebody."""
+    settings = {**_REPORTING, **words.pop("settings", {})}
+    headers = [("X-User-Id", "root"), ("x_user_id", "root"), *words.pop("headers", {}).items()]
+    seen = {"X-User-Id": None, **words.pop("headers_seen", {})}
+    return Case(
+        name=f"report-only: {what}",
+        settings=settings,
+        headers=headers,
+        headers_seen=seen,
+        sub=None,
+        variables={},
+        **words,
+    )
+
+
+REPORT_ONLY = [
+    _reported("nothing was sent"),
+    _reported(
+        "an expired token stays in sight", headers=bearer(EXPIRED), headers_seen=bearer(EXPIRED)
+    ),
+    _reported("a forged token", headers=bearer(FORGED), settings={"variables": "json"}),
+    _reported("a malformed header", headers=bearer("Bearer a b")),
+    _reported(
+        "strip_credentials takes a bad token out too",
+        headers=bearer(EXPIRED),
+        headers_seen={"Authorization": None},
+        settings={"strip_credentials": True},
+    ),
+    _reported(
+        "several credentials are all taken out",
+        target=f"/x?a=1&access_token={TOKEN}&access_token=b",
+        headers=bearer(),
+        headers_seen={"Authorization": None},
+        rules=[Rule("/x", credentials=["bearer", FromQuery()])],
+        settings={"strip_credentials": True},
+        query="a=1",
+    ),
+    _reported(
+        "a requirement that is not met",
+        headers=bearer(),
+        rules=[Rule("/**", roles="admin")],
+    ),
+    _reported(
+        "a method that no rule covers",
+        method="PUT",
+        headers=bearer(),
+        rules=[Rule("/x", methods="GET", roles="admin")],
+    ),
+    _reported(
+        "a cookie from another site",
+        method="POST",
+        headers={"Cookie": f"auth={TOKEN}", "Origin": EVIL},
+        rules=[Rule("/x", credentials=FromCookie("auth"))],
+    ),
+    _reported("plain http", scheme="http", headers=bearer(), settings={"require_https": "refuse"}),
+    _reported(
+        "an issuer that is down",
+        headers=bearer(),
+        settings={"issuers": [idp.trusted(keys=RemoteKeys("https://idp.test/keys"))]},
+        fetch=_down,
+    ),
+    _reported(
+        "a login elsewhere",
+        headers={"Accept": "text/html"},
+        settings={"login": "/login"},
+        rules=[Rule("/login", access="public")],
+    ),
+    _reported(
+        "a bad token where none is needed",
+        headers=bearer(EXPIRED),
+        rules=[Rule("/x", access="optional")],
+    ),
+    _reported(
+        "a rule's own date", rules=[Rule("/x", report_until=SOON)], settings={"report_until": None}
+    ),
+    _reported(
+        "a WebSocket from another site",
+        websocket=True,
+        headers={"Origin": EVIL, "Cookie": f"auth={TOKEN}"},
+        rules=[Rule("/x", credentials=FromCookie("auth"))],
+    ),
+    *(
+        _reported(f"a path with {what}", target=target, path=path)
+        for what, target, path in (
+            ("a semicolon", "/a;b", "/a;b"),
+            ("an encoded escape", "/a%252fb", "/a%2fb"),
+            ("a backslash", "/a%5Cb", "/a\\b"),
+        )
+    ),
+    _reported(
+        "an odd path takes no token from the query along",
+        target=f"/a;b?access_token={TOKEN}&a=1",
+        rules=[Rule("/q", credentials=FromQuery())],
+        query="a=1",
+    ),
+    Case(
+        name="report-only: a good token is as ever",
+        headers=[*bearer().items(), ("X-User-Id", "root")],
+        settings=_REPORTING,
+        sub="alice",
+        headers_seen={"X-User-Id": "alice"},
+    ),
+    Case(
+        name="report-only: over since the date",
+        settings={**_REPORTING, "report_until": _SINCE},
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="report-only: a rule may be enforced already",
+        target="/admin/x",
+        headers=bearer(),
+        rules=[_ENFORCED_HERE],
+        settings=_REPORTING,
+        refused=DENIED,
+    ),
+    Case(
+        name="report-only: an odd path may lead to what a rule enforces",
+        target="/x/..%2fadmin/x",
+        rules=[_ENFORCED_HERE],
+        settings=_REPORTING,
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="report-only: an odd path is refused where only a rule reports",
+        target="/x/;a",
+        rules=[Rule("/x/**", report_until=SOON)],
+        refused=BAD_TARGET,
+    ),
+    Case(
+        name="report-only: an uncovered method is refused while a rule is enforced",
+        target="/r",
+        method="PUT",
+        headers=bearer(),
+        rules=[Rule("/r", methods="GET", roles="admin"), _ENFORCED_HERE],
+        settings=_REPORTING,
+        refused=NOT_COVERED,
+    ),
+    Case(
+        name="report-only: other rules than the one that reports are enforced",
+        rules=[Rule("/new/**", report_until=SOON)],
+        refused=NO_CREDENTIALS,
+    ),
+    Case(
+        name="report-only: the guard's own documents stay its own",
+        target=f"{_WELL_KNOWN}/mcp",
+        scheme="http",
+        settings={**_MCP, **_REPORTING, "require_https": "refuse"},
+        refused=USE_HTTPS,
+    ),
+]
+
 GROUPS: dict[str, list[Case]] = {
     "paths": PATHS,
     "opaque_tail": OPAQUE_TAIL,
@@ -2607,5 +2774,6 @@ GROUPS: dict[str, list[Case]] = {
     "introspection": INTROSPECTION,
     "metadata": METADATA,
     "limits": LIMITS,
+    "report-only": REPORT_ONLY,
 }
 CASES: dict[str, Case] = {case.name: case for cases in GROUPS.values() for case in cases}

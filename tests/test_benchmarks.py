@@ -39,6 +39,7 @@ def test_one_run_prints_every_table(capsys, monkeypatch):
     assert "ASGI refreshing, slowest request, ms" in out
     assert "RS256 3 issuers / 1, unknown iss" in out
     assert "Starlette RS256 install / AuthenticationMiddleware" in out
+    assert "ASGI telling Prometheus, us" in out
 
 
 def test_one_table_alone_prints_no_other(capsys):

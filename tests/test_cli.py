@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -394,6 +394,22 @@ def test_explain_for_people_ends_with_the_verdict(run, mint):
     assert code == 1
     assert out.splitlines()[0] == "request       GET /admin/x"
     assert out.splitlines()[-1] == "verdict       deny 403 role_missing"
+
+
+def test_explain_says_what_is_reported_and_not_enforced(run, folder):
+    day = datetime.now(UTC).date() + timedelta(days=30)
+    text = (folder / "jwtguard.toml").read_text()
+    (folder / "reporting.toml").write_text(f"report_until = {day}\n{text}")
+    code, out, _ = run("explain", "reporting.toml", "GET", "/other")
+    assert code == 0
+    assert f"report-only   this is not enforced before {day}" in out
+    assert out.splitlines()[-1] == "verdict       allow, reported: no_credentials"
+    for path, reason in (("/other", "no_credentials"), ("/a;b", "ambiguous_path")):
+        report = json.loads(run("explain", "reporting.toml", "GET", path, "--json")[1])
+        assert (report["verdict"], report["reason"]) == ("allow", reason)
+    code, out, _ = run("check", "reporting.toml")
+    assert code == 0
+    assert f"warning: report_until\n    refuses nothing before {day}" in out
 
 
 def test_explain_counts_rules_in_a_row_that_are_for_other_paths(run, folder):

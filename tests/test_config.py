@@ -75,6 +75,8 @@ WORDS = [
     ("guard", "protected_resource", False, False),
     ("guard", "trusted_proxies", ["10.0.0.0/8"], ["10.0.0.0/8"]),
     ("guard", "failed_rate", "20/minute", "20/minute"),
+    ("guard", "report_until", "2026-01-01", "2026-01-01"),
+    ("guard", "observer", [], []),
     ("issuer", "issuer", "https://login.example.com/", "https://login.example.com/"),
     ("issuer", "name", "people", "people"),
     ("issuer", "audience", "https://api.example.com", {"https://api.example.com"}),
@@ -99,6 +101,7 @@ WORDS = [
     ("rule", "https", "refuse", "refuse"),
     ("rule", "opaque_tail", True, True),
     ("rule", "rate", {"limit": "1/day", "by": "claim:sub"}, {"limit": "1/day", "by": "claim:sub"}),
+    ("rule", "report_until", False, False),
     ("requirement", "scopes", "a b", ("a", "b")),
     ("requirement", "any_scope", ["a"], ("a",)),
     ("requirement", "roles", "admin", ("admin",)),
@@ -775,9 +778,10 @@ json_values = st.recursive(
 )
 places = st.sampled_from(
     [
-        *(("guard", key) for key in (*schema.GUARD_KEYS, "include", "issuer", "rule")),
+        *(("guard", key) for key in (*schema.GUARD_KEYS, "include", "issuer", "rule", "server")),
         *(("issuer", key) for key in (*schema.ISSUER_KEYS, *schema.KEY_SOURCES)),
         *(("rule", key) for key in schema.RULE_KEYS),
+        *(("server", key) for key in schema.SERVER_KEYS),
     ]
 )
 
@@ -786,10 +790,14 @@ places = st.sampled_from(
 @given(places, json_values)
 def test_any_value_anywhere_is_a_guard_or_a_configuration_error(place, value):
     section, key = place
-    mapping = with_rule()
-    {"guard": mapping, "issuer": mapping["issuer"][0], "rule": mapping["rule"][0]}[section][key] = (
-        value
-    )
+    server = {"trusted_proxies": "192.0.2.7"}
+    mapping = with_rule() | {"server": server}
+    {
+        "guard": mapping,
+        "issuer": mapping["issuer"][0],
+        "rule": mapping["rule"][0],
+        "server": server,
+    }[section][key] = value
     found: object
     try:
         found = config.from_mapping(mapping)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import pytest
@@ -303,6 +304,30 @@ def test_one_request_is_judged_once_whatever_depends_on_it(installed):
 
     assert client_of(app).get("/notes", headers=bearer(scopes="notes:read")).status_code == 200
     assert guard.judged == 1
+
+
+@with_and_without
+def test_what_an_endpoint_wants_is_enforced_where_rules_only_report(installed):
+    soon = datetime.now(UTC).date() + timedelta(days=30)
+    guard = make_guard(report_until=soon)
+    app = FastAPI()
+    protected = Protected(guard)
+    needs_token(app, "/notes", protected)
+
+    @app.get("/maybe")
+    async def maybe(token: Annotated[VerifiedToken | None, Depends(protected.optional)]):
+        return token and token.subject
+
+    if installed:
+        install(app, guard)
+    client = client_of(app)
+    expired = bearer(expires=-60)
+    refused = client.get("/notes", headers=expired)
+    assert (refused.status_code, refused.json()["code"]) == (401, "expired")
+    assert client.get("/notes").json()["code"] == "no_credentials"
+    assert client.get("/notes", headers=bearer()).json() == "people"
+    assert client.get("/maybe", headers=expired).json() is None
+    assert client.get("/maybe", headers=bearer()).json() == "alice"
 
 
 def test_the_token_of_another_guard_is_nothing_to_a_dependency():

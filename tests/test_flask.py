@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 import flask
@@ -55,6 +56,24 @@ def ask(app, path="/", method="GET", headers=None, **words):
 def status(*arguments, **words):
     with ask(*arguments, **words) as response:
         return response.status_code
+
+
+# --- report-only ----------------------------------------------------------------------------------
+
+
+def test_where_rules_only_report_views_see_nobody_and_requires_refuses():
+    soon = datetime.now(UTC).date() + timedelta(days=30)
+
+    @requires(scopes="a")
+    def wanting():
+        raise AssertionError
+
+    app = made(views={"/": None, "/wanting": wanting}, report_until=soon)
+    forged = {"Authorization": f"{ALICE['Authorization']}x"}
+    assert ask(app, headers=forged).text == "None"
+    assert ask(app, headers=ALICE).text == "alice"
+    assert status(app, "/wanting", headers=forged) == 401
+    assert status(app, "/wanting", headers=BOB) == 403
 
 
 # --- whose guard ----------------------------------------------------------------------------------

@@ -136,6 +136,12 @@ def test_what_is_revoked_stands_in_the_file_for_the_others(path):
     assert [e.before for e in first.entries if e.kind == "sub"] == [pytest.approx(entry.before)]
 
 
+def test_an_empty_file_gets_its_first_line(path):
+    RevocationFile(path).revoke("sid", "s1")
+    assert path.read_text().startswith('{"sid":"s1","at":')
+    assert path.read_text().count("\n") == 1
+
+
 def test_what_cannot_be_written_counts_here_and_is_said(tmp_path, path):
     revocations = RevocationFile(path)
     path.unlink()
@@ -300,6 +306,30 @@ def test_a_thread_ends_with_what_it_follows():
     del revocations
     until(lambda: gc.collect() >= 0 and gone() is None)
     until(lambda: not thread.is_alive())
+
+
+def test_many_first_requests_wait_together():
+    class Slow(Scripted):
+        def step(self):
+            time.sleep(0.1)
+            return super().step()
+
+    revocations = Slow(Entry("sub", "bob"))
+    said = []
+
+    def look():
+        try:
+            revocations.look(time.time())
+            said.append(values(revocations))
+        except errors.Unavailable as error:
+            said.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said == [["bob"]] * 8
 
 
 def test_while_it_is_read_for_the_first_time_nobody_can_say(monkeypatch):

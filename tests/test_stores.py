@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 
 import pytest
@@ -111,6 +112,14 @@ def test_where_it_is_is_shown_and_no_password(url, place):
     store = RedisStore(url, key=KEY)
     assert store.problems == ()
     assert repr(store) == f"<RedisStore {place}>"
+
+
+def test_without_redis_py_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "redis", None)
+    store = RedisStore("redis://127.0.0.1", key=KEY)
+    assert store.problems == (
+        ("redis", "needs redis-py: pip install 'jwtguard-middleware[redis]'"),
+    )
 
 
 def test_a_short_key_is_a_problem():

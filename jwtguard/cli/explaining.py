@@ -27,6 +27,7 @@ from jwtguard.core.grammar import is_token
 from jwtguard.core.model import Allow, Decision, Deny, Request
 from jwtguard.core.policy import BoundRule
 from jwtguard.core.refused import escaped, fingerprint
+from jwtguard.core.reporting import shown
 from jwtguard.core.token import Verified
 from jwtguard.guard import Guard
 
@@ -60,7 +61,7 @@ def run(given: Namespace) -> int:
     if isinstance(decision, Deny) and decision.error is not None:
         need_transport(decision.error)
     steps = [
-        Step(step.label, without_tokens(step.text)) for step in _steps(guard, request, decision)
+        Step(step.label, without_tokens(step.text)) for step in _told(guard, request, decision)
     ]
     steps += [Step("keys", without_tokens(note)) for note in notes]
     rule, reason = _rule(guard, request), _reason(decision)
@@ -85,7 +86,10 @@ def _print(steps: list[Step], verdict: str, status: int, reason: str | None) -> 
         lines = wrapped(printable(step.text), 14).split("\n")
         print(painted(f"{step.label:<13} ", "dim", out) + "\n".join(lines)[14:])
     word = painted(verdict, "green" if verdict == "allow" else "red", out)
-    print(f"{'verdict':<13} {word}" + (f" {status} {reason or ''}" if verdict == "deny" else ""))
+    if verdict == "allow":
+        print(f"{'verdict':<13} {word}" + (f", reported: {reason}" if reason else ""))
+    else:
+        print(f"{'verdict':<13} {word} {status} {reason or ''}")
 
 
 def _request(given: Namespace) -> Request:
@@ -114,7 +118,7 @@ def _header(text: str) -> tuple[str, str]:
 
 def _reason(decision: Decision) -> str | None:
     if isinstance(decision, Allow):
-        return None
+        return None if decision.reported is None else decision.reported.reason
     if decision.error is None:
         return "preflight" if decision.status == 204 else "metadata"
     return decision.error.reason
@@ -128,6 +132,17 @@ def _rule(guard: Guard, request: Request) -> str | None:
 
 
 # --- steps --------------------------------------------------------------------------------------
+
+
+def _told(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]:
+    if isinstance(decision, Deny) or decision.reported is None:
+        yield from _steps(guard, request, decision)
+        return
+    yield from _steps(guard, request, Deny(decision.reported))
+    until = guard.reported_until(request)
+    end = "" if until is None else f" before {shown(until)}"
+    yield Step("report-only", f"this is not enforced{end}: the app is reached, by nobody")
+    yield from _answer(decision)
 
 
 def _steps(guard: Guard, request: Request, decision: Decision) -> Iterator[Step]:

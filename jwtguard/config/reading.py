@@ -9,12 +9,15 @@ from weakref import WeakKeyDictionary
 from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
+from jwtguard.observe import by_name
+from jwtguard.serve.settings import Settings
 
 from .files import key_file_warnings
 from .issuers import Issuers
 from .login import read_login
 from .ratestore import read_rate_store
 from .schema import REMOTE_KEYS, RULE, TOP
+from .serving import server
 from .sharing import revocations, store
 from .values import Place, listed
 
@@ -25,6 +28,7 @@ class Reading(Issuers):
     def __init__(self, base: Path) -> None:
         super().__init__(base)
         self.rules: list[Rule] = []
+        self.settings: Settings | None = None
 
     def guard(self, mapping: Mapping[str, Any]) -> Guard:
         """Raises ConfigurationError with all problems."""
@@ -34,6 +38,7 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
+        self.settings = server(self, mapping, self.base)
         login = mapping.get("login")
         is_table = isinstance(login, Mapping) and login.keys() != {"env"}
         plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}
@@ -43,6 +48,8 @@ class Reading(Issuers):
         words["revocations"] = revocations(self, mapping, self.base)
         words["store"] = store(self, mapping, self.base)
         words["rate_store"] = read_rate_store(self, mapping.get("rate_store"), self.base)
+        if "observer" in words:
+            words["observer"] = self._observers(words["observer"])
         guard: Guard | None
         try:
             guard = Guard(self.issuers, self.rules, **words)
@@ -54,8 +61,22 @@ class Reading(Issuers):
             raise ConfigurationError(sorted(self.problems, key=self._order)) from None
         warnings = (*guard.warnings, *key_file_warnings(guard), *self.warnings)
         guard.warnings = tuple(self.in_file_words(warning) for warning in warnings)
+        for observer in words.get("observer", ()):  # nobody else could introduce them
+            watch = getattr(observer, "watch_revocations", None)
+            if watch is not None and guard.revocations is not None:
+                watch(guard.revocations)
         _readings[guard] = self
         return guard
+
+    def _observers(self, given: object) -> list[object]:
+        """A file names its observers; a mapping in Python may hold some of its own."""
+        found: list[object] = []
+        for place, one in listed("observer", given, always_index=False):
+            try:
+                found.append(by_name(one) if isinstance(one, str) else one)
+            except ConfigurationError as error:
+                self.say(place, str(error))
+        return found
 
     def _rule(self, place: Place, table: Mapping[str, Any]) -> None:
         words = self.words(RULE, place, table)

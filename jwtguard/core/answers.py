@@ -39,8 +39,8 @@ class Answers:
 
     def completed(self, deny: Deny) -> Deny:
         """With the response headers that are added to every answer."""
-        headers = self._with_response_headers(deny.headers)
-        return Deny(deny.error, deny.status, headers, deny.body, deny.ref)
+        deny.headers = self._with_response_headers(deny.headers)
+        return deny
 
     def refusal(
         self,
@@ -54,7 +54,7 @@ class Answers:
         ref = secrets.token_hex(4)
         refused.report(error, request, ref, said_by, raw)
         origin = self._listed_origin(request)
-        extra: Pairs = error.headers if origin is None else challenge.cors_headers(origin)
+        extra: Pairs = (*error.headers, *(challenge.cors_headers(origin) if origin else ()))
         redirect = None if bound is None else self._redirect(error, request, bound)
         if redirect is not None:
             status, location = redirect
@@ -63,6 +63,7 @@ class Answers:
             metadata = self._resources.address_for(request.mount + request.path)
             bearer = challenge.challenge(error, self._realm, metadata)
             deny = challenge.refusal(error, request, ref, bearer, extra, self._error_body)
+        deny.rule = said_by
         return self.completed(deny) if self.response_headers else deny
 
     def _redirect(

@@ -299,15 +299,17 @@ class FromSubprotocol:
         return _one_token68(tokens, "Sec-WebSocket-Protocol")
 
     @staticmethod
-    def _words(request: Request) -> list[str]:
+    def _words(request: Request, edits: Edits | None = None) -> list[str]:
         if not request.websocket:
             return []
         field = ",".join(request.headers.get_all("sec-websocket-protocol"))
+        if edits is not None:  # another place may have taken its own words out
+            field = edits.headers.get("sec-websocket-protocol", field) or ""
         return [word for word in (piece.strip(" \t") for piece in field.split(",")) if word]
 
     def remove(self, request: Request, edits: Edits) -> None:
         """Take the marker and the token out, and note the marker for the accept."""
-        words = self._words(request)
+        words = self._words(request, edits)
         if self.name in words:
             before = ["", *words]
             rest = [

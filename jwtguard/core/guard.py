@@ -50,16 +50,18 @@ from .model import (
     Published,
     Request,
 )
+from .observing import Decided, Observer
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
 from .publish import Variables, headers_of, variables_of
 from .rates import Rate, RateStore
+from .reporting import ReportUntil
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
 from .signin import SignIn, Site
 from .store import Store
 from .token import Verified, VerifiedToken, token_for_request
-from .trust import Trust, is_due, refreshed, unexpected
+from .trust import Trust, is_due, unexpected
 
 log = logging.getLogger("jwtguard")
 
@@ -89,9 +91,12 @@ class Guard(Trust):
       is; "unix" for peers without an address.
     - ``failed_rate``: how many failed authentications an address has, as a rule's ``rate``.
     - ``rate_store``: where requests are counted; in this process where not given.
+    - ``report_until``: a date, at most 90 days ahead: before it, what would be refused is logged
+      and reaches the app as anonymous. For rules that say nothing else, and for odd paths.
     - ``revocations``: what ended before its time (`Revocations`).
     - ``store``: what processes share, such as answers of introspection (`jwtguard.stores`).
     - ``cache_size``: verified tokens to remember, each of at most 4 KiB.
+    - ``observer``: an `observe.Observer`, or several: told of decisions and exchanges.
     - ``clock``: seconds since the epoch.
 
     Raises `errors.ConfigurationError` with every problem at once.
@@ -118,9 +123,11 @@ class Guard(Trust):
         trusted_proxies: str | Sequence[str] = (),
         failed_rate: Rate | None = None,
         rate_store: RateStore | None = None,
+        report_until: ReportUntil | None = None,
         revocations: Revocations | None = None,
         store: Store | None = None,
         cache_size: int = 4096,
+        observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = time.time,
     ) -> None:
         setup = Setup(
@@ -143,9 +150,11 @@ class Guard(Trust):
                 trusted_proxies=trusted_proxies,
                 failed_rate=failed_rate,
                 rate_store=rate_store,
+                report_until=report_until,
                 revocations=revocations,
                 store=store,
                 cache_size=cache_size,
+                observer=observer,
                 clock=clock,
             )
         )
@@ -155,6 +164,7 @@ class Guard(Trust):
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
+        self._unruled = setup.unruled
         # What decides by itself, whatever a view says.
         self._own = (self.policy.uncovered, self.policy.metadata, self.policy.sign_in)
         self._forward_names = setup.forward_names
@@ -214,7 +224,10 @@ class Guard(Trust):
         rule, published = known.published
         if rule is not bound:  # not met by this token yet
             return None
-        return Allow(token_for_request(known), bound.rule, self._forward_names, published)
+        token = token_for_request(known)
+        if self._watch is not None:
+            self._watch.recalled(bound.label, token)
+        return Allow(token, bound.rule, self._forward_names, published)
 
     def judge(
         self,
@@ -228,12 +241,27 @@ class Guard(Trust):
         *is_public* is asked where no rule of the user's decides: whether the view itself says that
         it is open. *access* stands for the rule's own, where a view judges for itself.
         """
+        watch = self._watch
+        if watch is None:
+            return self._route(request, is_public, access)
+        began = watch.timer()
+        decision = self._route(request, is_public, access)
+        if isinstance(decision, (Allow, Deny)):
+            return watch.decision(decision, began)
+        return watch.waiting(decision, began)
+
+    def _route(
+        self,
+        request: Request,
+        is_public: Callable[[], bool] | None,
+        access: Access | None,
+    ) -> Decision | Flow[Decision]:
         bound: BoundRule | None = None
         try:
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
                 access = "public"
-            if access is not None and bound not in self._own:
+            if access is not None and bound.origin not in self._own:
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
@@ -266,7 +294,7 @@ class Guard(Trust):
         try:
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
-            if bound is self.policy.sign_in:
+            if bound.origin is self.policy.sign_in:
                 return self._sign_in(request, bound, method)
             if self.preflight != "judge" and is_preflight(request, method):
                 if self.preflight == "pass":
@@ -306,7 +334,7 @@ class Guard(Trust):
                     return self._wait(verified, request, bound, pattern, raw, from_cookie)
                 known = verified
             if is_due(known):  # whatever becomes of this request
-                asking = refreshed(known)
+                asking = self.refreshed(known)
                 return self._wait(asking, request, bound, pattern, raw, from_cookie)
             site = self.site
             is_session = site is not None and known.issued_by is site.issuer
@@ -361,7 +389,7 @@ class Guard(Trust):
     ) -> Flow[Decision]:
         """The rest of `judge` where a session is used that would end soon."""
         try:
-            added = yield from site.renew(known, request)
+            added = yield from self._told(site.renew(known, request), site.issuer, "login")
             allow = self._settle(request, bound, pattern, known, True)
             allow.added = added
             return allow
@@ -372,9 +400,10 @@ class Guard(Trust):
 
     def _sign_in(self, request: Request, bound: BoundRule, method: str) -> Flow[Decision]:
         """What `jwtguard.login` answers."""
-        assert self.site is not None
+        site = self.site
+        assert site is not None
         try:
-            deny = yield from self.site.answer(request, method)
+            deny = yield from self._told(site.answer(request, method), site.issuer, "login")
             return self._answers.completed(deny)
         except AuthError as error:
             return self._refuse(error, request, bound, None)
@@ -483,14 +512,27 @@ class Guard(Trust):
                 error = _worse(error, request, bound)
         label = bound.label if bound else None
         try:
+            where = bound or self._unruled
+            if where.report_until is not None and self._clock() < where.report_until:
+                refused.report(error, request, "-", label, raw, enforced=False)
+                allow = self._allow(request, where, None)
+                allow.reported = error
+                return allow
             return self._answers.refusal(error, request, bound, label, raw)
         except Exception as defect:  # a request that cannot even be refused in style
             unexpected(defect)
             return Deny(Unavailable("internal_error"))
 
+    def reported_until(self, request: Request) -> float | None:
+        """When what is refused of such a request begins to be, in seconds since the epoch."""
+        try:
+            return self.policy.route(request)[0].report_until
+        except AuthError:
+            return self._unruled.report_until
+
     def is_closing(self, allow: Allow) -> bool:
-        """Whether no rule of the user's decided."""
-        return allow.rule is self.policy.closing.rule
+        """Whether the request was let through, and by no rule of the user's."""
+        return allow.rule is self.policy.closing.rule and allow.reported is None
 
     def refusal(
         self, error: AuthError, request: Request, said_by: str, raw: str | None = None
@@ -500,6 +542,8 @@ class Guard(Trust):
         It is logged and told as a rule's refusal would be; *said_by* stands for the rule.
         """
         bound, _ = self.policy.choose(request.path, request.method.upper())
+        if self._watch is not None:
+            self._watch.decided(Decided("refused", said_by, error=error))
         return self._answers.refusal(error, request, bound, said_by, raw)
 
 

@@ -206,13 +206,15 @@ class Allow:
     ``variables`` what to publish beside the token, ``query`` the query to hand on (None: as it
     is), ``remote_user`` the name for WSGI's ``REMOTE_USER``, ``subprotocol`` the WebSocket
     subprotocol to choose where the app chooses none, ``added`` headers for
-    the app's response, beside whatever it sets itself.
+    the app's response, beside whatever it sets itself. ``reported`` is why it would have been
+    refused, were the rule enforced already (``report_until``).
     """
 
     status = 200
     query: str | None = None
     subprotocol: str | None = None
     added: Pairs = ()
+    reported: AuthError | None = None
 
     def __init__(
         self,
@@ -249,10 +251,11 @@ class Deny:
     """Send exactly this. ``error`` is None where the guard answers in the app's place without
     refusing: a CORS preflight, or a protected resource's metadata.
 
-    ``ref`` is what the client can name and the log line holds.
+    ``ref`` is what the client can name and the log line holds, ``rule`` the label of the rule (or
+    view) that refused.
     """
 
-    __slots__ = ("body", "error", "headers", "ref", "status")
+    __slots__ = ("body", "error", "headers", "ref", "rule", "status")
 
     def __init__(
         self,
@@ -267,6 +270,7 @@ class Deny:
         self.headers = headers
         self.body = body
         self.ref = ref
+        self.rule: str | None = None
 
     def __repr__(self) -> str:
         return f"<Deny {self.status} {self.error!r}>"

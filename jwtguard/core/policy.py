@@ -11,6 +11,7 @@ from .grammar import is_token
 from .model import Request
 from .paths import OpaqueTail, Pattern, Router, check_target, is_unambiguous
 from .rates import Rate, as_limits
+from .reporting import ReportUntil
 from .requirement import REQUIREMENT_WORDS, Requirement, RequirementWords
 from .wording import as_list, did_you_mean, one_of
 
@@ -27,7 +28,7 @@ HTTPS = (False, "refuse", "redirect")
 
 _OWN_WORDS = frozenset(
     {"path", "access", "methods", "credentials", "issuers", "status", "login", "forward", "https"}
-    | {"opaque_tail", "rate"}
+    | {"opaque_tail", "rate", "report_until"}
 )
 
 
@@ -50,6 +51,8 @@ class Rule:
       ``;``, ``?``, ``#`` and empty segments pass behind the prefix.
     - ``rate``: how often: ``"10/second"``, a table ``{"limit": …, "burst": …, "by": …}`` or a list
       of these; 429 beyond it. ``by`` is "address", ``"claim:NAME"`` or a JSON Pointer.
+    - ``report_until``: a date, at most 90 days ahead: before it, what this rule refuses is logged
+      and reaches the app as anonymous. False: enforced, whatever the guard's says.
     - the words of `Requirement`: ``scopes any_scope roles any_role require check``.
 
     Problems are reported by `Guard`, all at once.
@@ -69,6 +72,7 @@ class Rule:
         https: Literal[False, "refuse", "redirect"] | None = None,
         opaque_tail: bool = False,
         rate: Rate | None = None,
+        report_until: ReportUntil | Literal[False] | None = None,
         **requirement: Unpack[RequirementWords],
     ) -> None:
         self.problems: list[Problem] = []
@@ -92,6 +96,7 @@ class Rule:
         place = " ".join((self.text, *sorted(self.methods or ())))
         self.limits, problems = as_limits(rate, place=place)
         self.problems += problems
+        self.report_until = report_until
         words: dict[str, Any] = {**requirement}
         for word in words.keys() - REQUIREMENT_WORDS:
             hint = did_you_mean(word, [*REQUIREMENT_WORDS, *_OWN_WORDS])
@@ -186,6 +191,7 @@ class BoundRule:
         "origin",
         "reads_authorization",
         "removed",
+        "report_until",
         "requirement",
         "rule",
         "session",
@@ -202,6 +208,7 @@ class BoundRule:
         login: str | None,
         https: Literal[False, "refuse", "redirect"],
         strip_credentials: bool,
+        report_until: float | None = None,
     ) -> None:
         self.rule = rule
         self.access = rule.access
@@ -224,6 +231,7 @@ class BoundRule:
         self.login = None if rule.status == 401 else login
         self.https = https
         self.limits = rule.limits
+        self.report_until = report_until  # seconds since the epoch; None: refusals are enforced
         # Whether all that counts is a token in Authorization, so that it can be recalled.
         self.is_plain = (
             rule.access != "public"
@@ -252,6 +260,12 @@ class BoundRule:
             variant = copy(self)
             variant.access = access
             self.variants[access] = variant
+        return variant
+
+    def without_limits(self) -> "BoundRule":
+        """The same rule, where nobody counts."""
+        variant = copy(self)
+        variant.limits = []
         return variant
 
 
@@ -305,12 +319,10 @@ class Policy:
         self.uncovered = uncovered
         self.metadata = metadata
         self.sign_in = sign_in
-        self.serves: dict[str, BoundRule] = {
-            path: bound
-            for bound in (metadata, sign_in)
-            for pattern in bound.rule.patterns
-            for path in (pattern.text, f"{pattern.text}/")
-        }
+        self.serves: dict[str, BoundRule] = {}
+        for bound in (metadata, sign_in):
+            for pattern in bound.rule.patterns:
+                self.serve(pattern.text, bound)
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
         self._known: dict[tuple[str, str], Route] = {}
@@ -319,6 +331,10 @@ class Policy:
                 self.router.add(pattern, Entry(order, bound, pattern))
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
+
+    def serve(self, path: str, bound: BoundRule) -> None:
+        """The guard answers at *path* itself, by *bound*."""
+        self.serves[path] = self.serves[f"{path}/"] = bound
 
     @property
     def opened(self) -> list[str]:

@@ -35,6 +35,8 @@ def report(
     rule: str | None,
     raw: str | None,
     level: int | None = None,
+    *,
+    enforced: bool = True,
 ) -> None:
     """Write the line. The same facts are attributes of the log record."""
     if level is None:
@@ -57,7 +59,10 @@ def report(
         "hint": error.hint,
     }
     facts = {k: v if v is None or k == "status" else escaped(v) for k, v in facts.items()}
+    facts["enforced"] = enforced
     line = [f"{facts['status']} {facts['reason']} ref={ref}"]
+    if not enforced:
+        line.append("enforced=false")
     if rule is not None:
         line.append(f"rule={facts['rule']}")
     line.append(f"{facts['method']} {facts['path']}")

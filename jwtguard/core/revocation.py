@@ -20,14 +20,14 @@ from .errors import Problem, TokenRevoked
 from .wording import one_of
 
 if TYPE_CHECKING:
-    from .model import Clock
+    from .model import Clock, Flow
     from .token import Verified
 
 KINDS = ("jti", "sid", "sub", "kid")
 MAX_ENTRIES = 100_000
 MAX_VALUE = 255  # characters (OpenID Connect Core 1.0 section 2); longer ones are kept as hashes
 MAX_SKEW = 60.0  # seconds that the clock of somebody who issues tokens may be ahead of ours
-SESSION = "session"  # the name of the issuer of login's own tokens
+SESSION = "session"  # the name of login's own issuer, and of the credentials it makes
 
 _KEPT_LONGER, _KEPT_LONGEST = 3e11, 6e11  # behind all times
 
@@ -139,6 +139,19 @@ class Revocations:
         entry = entry_of(kind, value, issuer=issuer, before=before, until=until, now=self._clock())
         self.add([entry])
         return entry
+
+    def revoke_flow(
+        self,
+        kind: str,
+        value: str,
+        *,
+        issuer: str | None = None,
+        before: float | None = None,
+        until: float | None = None,
+    ) -> "Flow[Entry]":
+        """`revoke` in a flow, as others may have to be told."""
+        yield from ()
+        return self.revoke(kind, value, issuer=issuer, before=before, until=until)
 
     def add(self, entries: Iterable[Entry]) -> list[Entry]:
         """Hold these; returns those that were news."""

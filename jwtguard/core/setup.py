@@ -16,9 +16,11 @@ from .grammar import is_quotable, is_token
 from .issuer import Issuer
 from .metadata import Resources, is_wanted
 from .model import Clock, Pairs
+from .observing import Watch, observer_problems
 from .policy import HTTPS, BoundRule, Policy, Rule, is_https_word
 from .publish import UserName, forward_problems
 from .rates import MemoryRateStore, RateStore, as_limits
+from .reporting import Reporting
 from .revocation import Revocations
 from .signin import SESSION, SignIn, Site
 from .store import Store
@@ -70,9 +72,11 @@ class Parameters:
     trusted_proxies: Any
     failed_rate: Any
     rate_store: Any
+    report_until: Any
     revocations: Revocations | None
     store: Store | None
     cache_size: int
+    observer: Any
     clock: Clock
 
 
@@ -93,7 +97,6 @@ class Setup:
                 self.problems += [(f"{kind}[{index}].{w}", what) for w, what in thing.problems]
         self.public_origin = self._read_public_url()
         self.origins = self._read_origins()
-        self.user_name = self._read_remote_user()
         self.response_headers = self._read_response_headers()
         self.proxies = Proxies(given.trusted_proxies)
         self.problems += self.proxies.problems
@@ -105,6 +108,7 @@ class Setup:
         for index, rule in enumerate(self.rules):
             self.problems += forward_problems(f"rules[{index}].forward", rule.forward)
         self._bind()
+        self.user_name = self._read_remote_user()
 
     def _of_type(self, where: str, kind: type, things: Iterable[Any]) -> list[Any]:
         found = []
@@ -131,14 +135,36 @@ class Setup:
         )
         self.problems += self.resources.problems
         self.warnings += self.resources.warnings
+        self.reporting = Reporting(given.report_until, self.rules, given.clock)
+        self.problems += self.reporting.problems
+        self.warnings += self.reporting.warnings
         bound = [self._bound(rule, index) for index, rule in enumerate(self.rules)]
         closing, uncovered = self._bound(Rule("/**"), None), self._bound(Rule("/**"), None)
+        uncovered.report_until = self.reporting.by_all
         metadata = self._bound(Rule(self.resources.paths, access="public"), None)
         metadata.label = "protected_resource"
+        metadata.report_until = None  # the app has no such page
         paths = () if self.site is None else self.site.paths
-        sign_in = self._bound(Rule(paths, access="public"), None)
+        rate = None if self.site is None else self.site.rate
+        pages = Rule(paths, access="public", rate=rate)
+        self.problems += [
+            (f"login.{w}", what) for w, what in pages.problems if w.startswith("rate")
+        ]
+        sign_in = self._bound(pages, None)
         sign_in.label = "login"
+        sign_in.report_until = None
         self.policy = Policy(bound, closing, uncovered, metadata, sign_in)
+        if self.site is not None:  # all sessions that end are told of from one address
+            self.policy.serve(self.site.backchannel_path, sign_in.without_limits())
+        # Stands for the rule of a request that is reported before any rule was asked.
+        self.unruled = self._bound(Rule("/**"), None)
+        removed = [place for one in (closing, *bound) for place in one.removed]
+        self.unruled.removed = tuple(dict.fromkeys(removed))
+        self.unruled.report_until = self.reporting.by_all
+        named = (metadata, sign_in, uncovered, closing, *reversed(bound))
+        watchers = as_list(given.observer)
+        labels: dict[object, str] = {one.rule: one.label for one in named}
+        self.watch = Watch(watchers, labels) if watchers else None
         found = Consistency(
             self.issuers,
             self.rules,
@@ -167,6 +193,7 @@ class Setup:
             login or None,
             https,
             given.strip_credentials,
+            self.reporting.by(rule),
         )
 
     def _session_of(self, rule: Rule) -> tuple[Place, Candidates] | None:
@@ -191,7 +218,10 @@ class Setup:
 
     def _read_login(self) -> Site | None:
         login = self.given.login
-        if not isinstance(login, SignIn) or self.public_origin is None:
+        if not isinstance(login, SignIn):
+            return None
+        if self.public_origin is None:
+            self.problems += [(f"login.{where}", what) for where, what in login.problems]
             return None
         site, problems = login.at(
             self.public_origin,
@@ -271,6 +301,9 @@ class Setup:
                 2 if issuer.tenancy.are_asked_for else len(issuer.tenants) or 1
                 for issuer in self.issuers
             )
+            idp = None if self.site is None else self.site.idp
+            if idp is not None and all(issuer.issuer != idp for issuer in self.issuers):
+                speakers += 1  # whose sessions' subjects are another provider's
             template = "{sub}" if speakers == 1 else None
         if template is None:
             return None
@@ -335,6 +368,7 @@ class Setup:
             )
         if not callable(given.clock):
             problems.append(("clock", "is a function that returns seconds since 1970"))
+        problems += observer_problems(given.observer)
         if isinstance(given.revocations, Revocations):
             problems.extend((f"revocations.{w}", what) for w, what in given.revocations.problems)
         elif given.revocations is not None:

@@ -20,6 +20,8 @@ class Verified:
 
     published: tuple[object, Any] = (None, None)
     """What the last rule made of it (`publish.Published`): most tokens meet one rule again."""
+    is_told = False
+    """Whether an observer was told that it was verified."""
     checked: object = None
     """At which version of the revocations it was none of them."""
     _scopes: frozenset[str] | None = None

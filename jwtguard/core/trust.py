@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Sequence
+from typing import TypeVar
 
 from .candidates import Candidates
 from .claims import check_types
@@ -18,6 +19,7 @@ from .errors import (
 from .issuer import Issuer
 from .keyloader import RefreshingKeySource, RemoteKeySource
 from .model import Ask, Background, Clock, Flow, Request
+from .observing import Kind
 from .requirement import Requirement
 from .revocation import Revocations
 from .setup import Setup
@@ -26,6 +28,8 @@ from .token import Verified, VerifiedToken, token_for_request
 from .verifier import Verifier
 
 log = logging.getLogger("jwtguard")
+
+T = TypeVar("T")
 
 
 class Trust:
@@ -40,7 +44,8 @@ class Trust:
         self.revocations = setup.revocations
         self.store = setup.given.store
         shared = None if self.store is None else SharedAnswers(self.store)
-        self.verifier = Verifier(cache_size, clock, self.revocations, shared)
+        self._watch = setup.watch
+        self.verifier = Verifier(cache_size, clock, self.revocations, shared, setup.watch)
 
     def candidates(self, issuers: str | Sequence[str] | None = None) -> Candidates:
         """The issuers that may speak: those named, or those of the closing rule.
@@ -85,7 +90,7 @@ class Trust:
         if known is None:
             verified = self.verifier.verify(raw, candidates)
             known = verified if isinstance(verified, Verified) else (yield from verified)
-        return (yield from refreshed(known)) if is_due(known) else known
+        return (yield from self.refreshed(known)) if is_due(known) else known
 
     def renew_flow(self, token: VerifiedToken) -> Flow[float]:
         """For how many seconds more a token that was good may be taken to be.
@@ -127,14 +132,30 @@ class Trust:
         """
         flows: list[Flow[None]] = []
         for issuer in self.issuers:
-            flows += [_warm(one) for one in issuer.sources if isinstance(one, RefreshingKeySource)]
+            for source in issuer.sources:
+                if isinstance(source, RefreshingKeySource):
+                    flows.append(self._told(_warm(source), issuer, "keys"))
             if issuer.introspection is not None:
-                flows.append(issuer.introspection.warm())
+                flows.append(self._told(issuer.introspection.warm(), issuer, "introspection"))
         if self.site is not None:
-            flows.append(self.site.warm())
+            flows.append(self._told(self.site.warm(), self.site.issuer, "login"))
         if self.revocations is not None:
             flows.append(_begin(self.revocations))
         return [_without_defects(flow) for flow in flows]
+
+    def refreshed(self, known: Verified) -> Flow[Verified]:
+        """A refresh of the keys is begun, and nobody waits for it."""
+        assert known.refreshing is not None
+        try:
+            yield Background(self._told(known.refreshing.refresh(), known.issued_by, "keys"))
+        except FetchError as error:  # it could not be started; somebody tries again in a while
+            log.error("keys were not refreshed: %s", error)
+        except Exception as error:  # a source of the user's
+            unexpected(error)
+        return known
+
+    def _told(self, flow: Flow[T], issuer: Issuer, kind: Kind) -> Flow[T]:
+        return flow if self._watch is None else self._watch.exchanges(flow, issuer.name, kind)
 
     @property
     def switches(self) -> list[str]:
@@ -175,18 +196,6 @@ def is_due(known: Verified) -> bool:
     except Exception as error:  # a source of the user's
         unexpected(error)
         return False
-
-
-def refreshed(known: Verified) -> Flow[Verified]:
-    """A refresh of the keys is begun, and nobody waits for it."""
-    assert known.refreshing is not None
-    try:
-        yield Background(known.refreshing.refresh())
-    except FetchError as error:  # it could not be started; somebody tries again in a while
-        log.error("keys were not refreshed: %s", error)
-    except Exception as error:  # a source of the user's
-        unexpected(error)
-    return known
 
 
 def unexpected(error: Exception) -> Unavailable:

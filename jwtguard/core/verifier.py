@@ -29,6 +29,7 @@ from .jose import Header, claims_of, parse, remember_header
 from .keyloader import AnyKeys, LocalKeys, RemoteKeySource, as_source
 from .keys import Key, KeySet
 from .model import Clock, Flow
+from .observing import Watch
 from .revocation import Revocations
 from .shared import Answer, SharedAnswers
 from .token import Verified, copied
@@ -41,7 +42,7 @@ _JWT_DOTS = (2, 4)  # in the compact serializations (RFC 7515 section 7.1, RFC 7
 class Verifier:
     """Verifies tokens for a Guard and remembers the good ones."""
 
-    __slots__ = ("_cache", "_clock", "revocations", "shared")
+    __slots__ = ("_cache", "_clock", "_watch", "revocations", "shared")
 
     def __init__(
         self,
@@ -49,11 +50,13 @@ class Verifier:
         clock: Clock,
         revocations: Revocations | None = None,
         shared: SharedAnswers | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._cache = TokenCache(cache_size)
         self._clock = clock
         self.revocations = revocations
         self.shared = shared
+        self._watch = watch
 
     def recall(self, raw: str, candidates: Candidates) -> Verified | None:
         """What is known of a token seen before, if it is still good for these candidates.
@@ -134,8 +137,11 @@ class Verifier:
         header: Header,
         source: RemoteKeySource,
     ) -> Flow[Verified]:
+        lookup = source.lookup(header.algorithm, header.kid)
+        if self._watch is not None:
+            lookup = self._watch.exchanges(lookup, issuer.name, "keys")
         try:
-            yield from source.lookup(header.algorithm, header.kid)
+            yield from lookup
         except FetchError as error:
             unavailable = KeysUnavailable(hint=str(error))
             unavailable.issuer = issuer.name
@@ -163,7 +169,10 @@ class Verifier:
             is_news = answer is None
             if answer is None:
                 was_good = self._cache.get(raw) is not None
-                claims, is_kept = yield from introspection.ask(raw, was_good=was_good)
+                asking = introspection.ask(raw, was_good=was_good)
+                if self._watch is not None:
+                    asking = self._watch.exchanges(asking, issuer.name, "introspection")
+                claims, is_kept = yield from asking
                 answer = Answer(claims, asked_at, is_kept)
             try:
                 now = self._clock()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from jwtguard.core.claims import Claims
 from jwtguard.core.errors import FetchError, InvalidRequest
 from jwtguard.core.model import Deny, Flow, Pairs, Request
+from jwtguard.core.rates import Rate
 from jwtguard.core.token import Verified
 
 from .pages import plain
@@ -30,15 +31,18 @@ class Site:
         signing_in: SigningIn,
         signing_out: SigningOut,
         switches: Sequence[str],
+        rate: Rate | None,
     ) -> None:
         self.origin = origin
         self.paths = tuple(paths)
-        self.login_path, self._callback, self._logout, self._backchannel = paths
+        self.login_path, self._callback, self._logout, self.backchannel_path = paths
         self.issuer = sessions.issuer
+        self.idp = provider.issuer
         self.place = sessions.place
         self.revocations = signing_out.revocations
         self.is_due = sessions.is_due
         self.switches = switches
+        self.rate = rate
         self._after_logout = after_logout
         self._provider = provider
         self.sessions = sessions
@@ -58,7 +62,7 @@ class Site:
             return (yield from self._in.begin(request))
         if path == self._callback:
             return (yield from self._in.finish(request))
-        if path == self._backchannel:
+        if path == self.backchannel_path:
             return (yield from self._out.told(request))
         action, back = (self._in.own(request, one) for one in (self._logout, self._after_logout))
         return (yield from self._out.leave(request, method, action, back))

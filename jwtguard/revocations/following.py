@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jwtguard.revocations")
 
-FIRST = 0.5  # seconds that the first requests of a process wait for what was revoked
+FIRST = 0.5  # seconds in which the first requests of a process wait for what was revoked
 PAUSE = 0.5  # seconds between two looks, or two attempts
 MIN_AGE = 5  # seconds
 WHEN_STALE = ("allow", "refuse")
@@ -54,6 +54,7 @@ class Following(Revocations, ABC):
         self._heard = -math.inf
         self._is_followed = False  # by a thread of this process
         self._attempted = threading.Event()
+        self._wait_until = 0.0
         self._is_lost = False
         forks.again(self)
 
@@ -79,12 +80,13 @@ class Following(Revocations, ABC):
                 name = "jwtguard-revocations"
                 threading.Thread(target=_follow, args=ours, name=name, daemon=True).start()
                 self._is_followed = True
+                self._wait_until = time.monotonic() + FIRST
         if self._heard == -math.inf:
-            self._attempted.wait(FIRST)
+            self._attempted.wait(max(0.0, self._wait_until - time.monotonic()))
 
     def look(self, now: float) -> None:
         """Raises Unavailable where nothing was heard for too long, and that counts."""
-        if not self._is_followed:
+        if not self._is_followed or self._heard == -math.inf:
             self.warm()
         if self._heard == -math.inf and not self._attempted.is_set():
             hint = f"what is in {self.source} is being read"

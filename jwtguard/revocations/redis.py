@@ -14,10 +14,12 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jwtguard.core.claims import MAX_TIME
 from jwtguard.core.errors import FetchError, Unavailable
+from jwtguard.core.model import Ask, Flow
 from jwtguard.core.revocation import MAX_ENTRIES, MAX_SKEW, Entry, entry_of
 from jwtguard.stores.server import Server
 
@@ -159,6 +161,22 @@ class RedisRevocations(Following):
         except FetchError as error:
             raise self._not_told(error) from None
         return entry
+
+    def revoke_flow(
+        self,
+        kind: str,
+        value: str,
+        *,
+        issuer: str | None = None,
+        before: float | None = None,
+        until: float | None = None,
+    ) -> Flow[Entry]:
+        """`revoke` in a flow."""
+        told: Entry = yield Ask(
+            partial(self.revoke, kind, value, issuer=issuer, before=before, until=until),
+            partial(self.arevoke, kind, value, issuer=issuer, before=before, until=until),
+        )
+        return told
 
     def _revoked(self, kind: str, value: str, **words: Any) -> Entry:
         entry = entry_of(kind, value, now=self._clock(), **words)

@@ -57,9 +57,6 @@ class Server:
         self._threads: ThreadPoolExecutor | None = None
         self._not_before = 0.0
 
-    def __repr__(self) -> str:
-        return f"<Redis at {self.place}>"
-
     @property
     def place(self) -> str:
         """Where it is, and nothing of the password."""

@@ -48,6 +48,7 @@ ALLOWED = {
     "types",
     "typing",
     "urllib.parse",
+    "weakref",
 }
 # Opening files, evaluating text, starting things.
 FORBIDDEN_CALLS = {"open", "exec", "eval", "compile", "__import__", "input", "print"}
@@ -61,10 +62,10 @@ LAYERS = [
     {"model"},
     {"jose", "algorithms", "disguise"},
     {"keys"},
-    {"keyloader", "paths", "extractor", "browser", "refused", "freshness"},
+    {"keyloader", "paths", "extractor", "browser", "refused", "freshness", "reporting"},
     {"discovery", "client_auth", "store"},
     {"remote"},
-    {"tenants", "introspection"},
+    {"tenants", "introspection", "observing"},
     {"issuer", "cache", "publish", "requirement", "challenge", "revocation", "shared"},
     {"candidates", "signin"},
     {"verifier", "policy"},

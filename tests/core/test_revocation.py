@@ -121,6 +121,12 @@ def test_news_are_what_was_not_known():
     assert revocations.version is not version
 
 
+def test_a_flow_may_revoke():
+    revocations, _ = guarded()
+    entry = drive.run(revocations.revoke_flow("sid", "s1", until=NOW + 1))
+    assert revocations.entries == [entry] == [Entry("sid", "s1", until=NOW + 1, at=NOW)]
+
+
 def test_what_is_in_one_process_is_never_old():
     revocations, _ = guarded()
     revocations.revoke("sid", "s1")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -22,6 +22,7 @@ from .certificate import Certificate
 from .openid import OpenID
 from .servers import Server, free_port, serve
 
+SESSION = "__Host-jwtguard-session"
 DOORS = {"wsgi": "gunicorn", "asgi": "uvicorn-h11"}
 PEOPLE = {
     "ada": {
@@ -257,3 +258,24 @@ def target(answer: httpx2.Response) -> str:
     """Where an answer sends to."""
     assert answer.is_redirect, f"{answer.status_code} {answer.request.url}: {answer.text}"
     return urljoin(str(answer.request.url), answer.headers["location"])
+
+
+def changed(address: str, **fields: str | None) -> str:
+    """An address with other parameters; None takes one away."""
+    parts = urlsplit(address)
+    kept = dict(parse_qsl(parts.query, keep_blank_values=True)) | fields
+    return parts._replace(
+        query=urlencode({k: v for k, v in kept.items() if v is not None})
+    ).geturl()
+
+
+def of(address: str, name: str) -> str:
+    """A parameter of an address."""
+    return dict(parse_qsl(urlsplit(address).query))[name]
+
+
+def session_set(answer: httpx2.Response) -> list[str]:
+    """The values that an answer gives to the session's cookie."""
+    lines = answer.headers.get_list("set-cookie")
+    found = [re.match(rf"{SESSION}\w*=([^;]*)", line) for line in lines]
+    return [match[1] for match in found if match and match[1]]

@@ -4,20 +4,15 @@ Each journey runs with JavaScript and without, as none of our pages needs any.
 """
 
 import json
-import logging
-import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
 import pytest
 
 from .browser import APP, ELSEWHERE, SIBLING
 from .openid import private_jwk, provider
-from .sites import DOORS, PEOPLE, own_key, site, target
-from .threads import eventually
+from .sites import DOORS, PEOPLE, SESSION, own_key, site, target
 
-SESSION = "__Host-jwtguard-session"
 LOGIN = "__Host-jwtguard-login-"
 ASKED_FOR = "/inside?a=1&b=%C3%A9"
 """A page that nobody sees who is not signed in."""
@@ -126,7 +121,8 @@ def test_what_a_script_asks_for_is_refused_and_not_sent_to_a_page_for_people(app
     modern.chrome.set_script_timeout(10)
     found = modern.chrome.execute_async_script(
         "const done = arguments[0];"
-        "fetch('/claims').then(r => done([r.status, r.redirected, r.headers.get('www-authenticate')]))"
+        "fetch('/claims').then(r =>"
+        "  done([r.status, r.redirected, r.headers.get('www-authenticate')]))"
     )
 
     assert found == [401, False, "Bearer"]
@@ -346,9 +342,7 @@ def test_going_back_to_a_finished_sign_in_offers_a_new_one(app, browser):
 
 
 @each_once
-def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
-    door, certificate, browser, tmp_path
-):
+def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(door, certificate, browser, tmp_path):
     key = private_jwk("ES256", "first")
     with (
         provider(tmp_path, key, certificate=certificate, people=PEOPLE) as openid,
@@ -392,13 +386,6 @@ def test_the_request_is_pushed_where_the_provider_takes_that(app):
     fields = parse_qs(sent.query)
     assert set(fields) == {"client_id", "request_uri"}
     assert app.openid.hits("/request") == before + 1
-
-
-@pytest.fixture
-def unpushed(people):
-    people.tell(pushed=False)
-    yield people
-    people.tell(pushed=True)
 
 
 @each_once

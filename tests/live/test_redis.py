@@ -1,13 +1,15 @@
 """Stores and revocations in a real Redis that is killed, restarted, and stopped in its tracks."""
 
 import asyncio
+import http.client
 import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 
+import jwt
 import pytest
 import redis
 
@@ -18,7 +20,7 @@ from jwtguard.revocations import Entry, RedisRevocations
 from jwtguard.stores import RedisStore
 from jwtguard.testing import FakeIssuer
 
-from .redis_server import RedisServer
+from .redis_server import RedisServer, free_port
 from .servers import ROOT
 
 KEY = "a key of thirty-two bytes or more, for tests"
@@ -305,13 +307,9 @@ print(time.time(), flush=True)
 @contextmanager
 def another_process(server, code):
     """It has said "good"; then comes the time at which it refused."""
-    idp = FakeIssuer(None, algorithm="HS256")
     secret = "a secret of thirty-two bytes or more"
-    import jwt
-
     now = int(time.time())
     raw = jwt.encode({"sub": "alice", "sid": "s1", "iat": now, "exp": now + 60}, secret)
-    del idp
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, server.url, secret, raw],
         stdout=subprocess.PIPE,
@@ -336,6 +334,102 @@ def test_a_revocation_reaches_another_process_within_a_second(server, code):
         took = float(process.stdout.readline()) - begun
     print(f"took {took * 1000:.1f} ms")
     assert took < 1
+
+
+def test_flows_tell_the_others_too_and_hold_no_event_loop_up(server):
+    first, second = mirror(server), mirror(server)
+    assert drive.run(first.revoke_flow("sid", "s1")).value == "s1"
+    assert asyncio.run(drive.arun(first.revoke_flow("sid", "s2"))).value == "s2"
+    second.step()
+    assert values(second) == ["s1", "s2"]
+    server.hang()
+
+    async def beside():
+        telling = asyncio.ensure_future(drive.arun(first.revoke_flow("sid", "s3")))
+        begun = time.monotonic()
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - begun < 0.1
+        assert not telling.done()
+        with pytest.raises(errors.Unavailable):
+            await telling
+
+    asyncio.run(beside())
+
+
+DEPLOYED = """
+[[issuer]]
+name = "people"
+audience = false
+algorithms = ["HS256"]
+secret = "a secret of thirty-two bytes or more"
+
+[revocation]
+redis = {{ env = "REDIS_URL" }}
+max_age = 60
+when_stale = "refuse"
+"""
+
+APP = """
+import os
+from jwtguard import from_toml
+from jwtguard.wsgi import GuardMiddleware
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+
+
+app = GuardMiddleware(app, from_toml("jwtguard.toml"))
+"""
+
+
+def test_two_workers_of_gunicorn_refuse_what_the_command_revoked(server, tmp_path):
+    (tmp_path / "jwtguard.toml").write_text(DEPLOYED.format())
+    (tmp_path / "app.py").write_text(APP)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "REDIS_URL": server.url}
+    words = {"cwd": tmp_path, "env": environment, "text": True}
+
+    def jwtguard(*given):
+        command = [sys.executable, "-m", "jwtguard", *given]
+        return subprocess.run(command, capture_output=True, check=True, **words).stdout.strip()
+
+    raw = jwtguard("token", "jwtguard.toml", "--sub", "alice")
+    port = free_port()
+    gunicorn = [
+        "gunicorn",
+        "-w",
+        "2",
+        "--preload",
+        "--no-control-socket",
+        "-b",
+        f"127.0.0.1:{port}",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *gunicorn, "app:app"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **words,
+    )
+
+    def get():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with suppress(OSError), closing(connection):
+            connection.request("GET", "/", headers={"Authorization": f"Bearer {raw}"})
+            response = connection.getresponse()
+            return response.status, response.read()
+        return None, b""
+
+    try:
+        workers = set()
+        until(lambda: workers.add(get()) or len(workers - {(None, b"")}) == 2, 20)
+        assert {status for status, _ in workers} <= {200, None}
+        jwtguard("revoke", "jwtguard.toml", "--sub", "alice", "--before", "4000000000")
+        time.sleep(1)
+        assert {get()[0] for _ in range(40)} == {401}
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def test_what_is_known_survives_a_redis_that_forgets(server):

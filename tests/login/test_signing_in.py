@@ -31,3 +31,15 @@ def test_a_session_is_verified_by_name_and_is_nobody_elses_token():
     assert alice.guard.verify(raw, issuers="session").subject == "alice"
     with pytest.raises(errors.UnknownIssuer):
         alice.guard.verify(raw)
+
+
+def test_the_paths_of_a_login_have_a_rate():
+    provider = Provider()
+    alice = browser(provider, login={"rate": "2/minute"})
+
+    assert [alice.get("/auth/login").status for _ in range(3)] == [302, 302, 429]
+
+
+def test_a_rate_that_makes_no_sense_is_said_at_start_up():
+    with pytest.raises(errors.ConfigurationError, match=r"login\.rate"):
+        browser(Provider(), login={"rate": "2/fortnight"})

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, assert_type
 
 from jwtguard import (
@@ -29,6 +29,16 @@ from jwtguard import (
     presets,
 )
 from jwtguard.core import Request
+from jwtguard.observe import Decided, Exchange, Observer
+
+
+class Noting(Observer):
+    def decided(self, decided: Decided) -> None:
+        assert_type(decided.reason, str | None)
+        assert_type(decided.token, VerifiedToken | None)
+
+    def exchanged(self, exchange: Exchange) -> None:
+        assert_type(exchange.seconds, float)
 
 
 def is_owner(token: VerifiedToken, request: Request) -> bool:
@@ -133,7 +143,9 @@ def make() -> Guard:
         require_https="refuse",
         error_body=problem,
         protected_resource=True,
+        report_until=date(2027, 1, 31),
         cache_size=10_000,
+        observer=[Noting()],
         clock=now,
     )
 

@@ -9,7 +9,7 @@ Each document has a directory and an environment of its own, and its blocks run 
 - ``console`` runs the lines behind ``$ `` in one shell and compares what they print with what the
   block shows (``...`` stands for anything); servers stay up until the document ends, on a free
   port in place of 8000; ``sh`` is one such command without the ``$ ``;
-- ``json`` is JSON; ``text`` and ``nginx`` are read by people only.
+- ``json`` is JSON; ``text``, ``nginx``, ``caddyfile`` and ``yaml`` are read by people only.
 
 A block in any other language is a failure, so that none goes unrun by mistake.
 """
@@ -37,9 +37,9 @@ from sybil.document import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-READ_ONLY = {"text", "nginx"}
+READ_ONLY = {"text", "nginx", "caddyfile", "yaml"}
 RUN = {"python", "toml", "console", "sh", "json"}
-SERVERS = ("gunicorn ", "uvicorn ", "hypercorn ")
+SERVERS = ("gunicorn ", "uvicorn ", "hypercorn ", "jwtguard serve ")
 ISSUER = {
     "issuer": "https://login.example.com/",
     "name": "people",

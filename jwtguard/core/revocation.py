@@ -27,7 +27,7 @@ KINDS = ("jti", "sid", "sub", "kid")
 MAX_ENTRIES = 100_000
 MAX_VALUE = 255  # characters (OpenID Connect Core 1.0 section 2); longer ones are kept as hashes
 MAX_SKEW = 60.0  # seconds that the clock of somebody who issues tokens may be ahead of ours
-SESSION = "session"  # the name of the issuer of login's own tokens
+SESSION = "session"  # the name of login's own issuer, and of the credentials it makes
 
 _KEPT_LONGER, _KEPT_LONGEST = 3e11, 6e11  # behind all times
 

@@ -8,12 +8,11 @@ from .extractor import FromSession
 from .issuer import Issuer
 from .model import Clock, Deny, Flow, Pairs, Request
 from .rates import Rate
-from .revocation import Revocations
+from .revocation import SESSION, Revocations
 from .store import Store
 from .token import Verified
 
-SESSION = "session"
-"""The name of the issuer of sessions, and of the credentials that carry one."""
+__all__ = ["SESSION", "SignIn", "Site"]
 
 
 class Site(Protocol):

@@ -74,7 +74,7 @@ class SigningOut:
         """
         if method == "POST":
             check_same_site(request, method, (self._origin,))
-        elif list(request.headers.get_all("sec-fetch-site")) not in (["same-origin"], ["none"]):
+        elif not _is_meant(request):
             return sign_out(action, back)
         session = self._sessions.read(request)
         if session is not None:
@@ -152,6 +152,22 @@ class SigningOut:
         if claims.get("sub") is None and claims.get("sid") is None:
             raise MissingClaim("sid", hint="neither sub nor sid says whose sessions end")
         return claims
+
+
+def _is_meant(request: Request) -> bool:
+    """Whether somebody followed a link of ours, or typed the address: no other site's link, no
+    picture or frame that somebody put into a page, no page that is fetched ahead of a click.
+    """
+    said = request.headers.get_all
+    return (
+        list(said("sec-fetch-site")) in (["same-origin"], ["none"])
+        and list(said("sec-fetch-dest")) in ([], ["document"], ["empty"])
+        and not any(said(name) for name in _AHEAD)
+    )
+
+
+# Of browsers, and of scripts that do the same: Fetch standard, "Sec-Purpose".
+_AHEAD = ("sec-purpose", "purpose", "x-sec-purpose", "x-moz")
 
 
 def _described(error: AuthError) -> str:

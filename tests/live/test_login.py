@@ -448,6 +448,24 @@ def test_processes_with_the_same_secret_share_every_sign_in(people, certificate,
     assert len(processes) == 2
 
 
+@each_once
+def test_a_large_session_takes_two_cookies(door, people, certificate, browser, tmp_path):
+    many = [f"role-{number:04}" for number in range(300)]
+    people.tell(people=PEOPLE | {"ada": PEOPLE["ada"] | {"roles": many}})
+    try:
+        with site(door, people, tmp_path, certificate) as app:
+            browser.visit(app.url("/inside"))
+            browser.sign_in("ada")
+            assert claims(browser)["roles"] == many
+            assert len(ours(browser)) == 2
+            people.tell(people=PEOPLE)
+            browser.visit(app.url("/auth/login?next=/inside"))
+            assert claims(browser)["roles"] == PEOPLE["ada"]["roles"]
+            assert list(ours(browser)) == [SESSION]
+    finally:
+        people.tell(people=PEOPLE)
+
+
 # --- http, for development ----------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from jwtguard.core.claims import Claims
-from jwtguard.core.errors import FetchError, InvalidToken, TokenRevoked
+from jwtguard.core.errors import FetchError, InvalidToken, TokenRevoked, Unavailable
 from jwtguard.core.model import Ask, Flow
 from jwtguard.core.store import Store
 
@@ -74,7 +74,7 @@ class Refreshing:
                 yield from self._end(session)
                 raise TokenRevoked("session_ended", hint=str(error)) from None
             log.error("a session is not renewed: %s", error)
-        except (FetchError, InvalidToken) as error:
+        except (FetchError, InvalidToken, Unavailable) as error:
             log.error("a session is not renewed: %s", error)
         return None
 

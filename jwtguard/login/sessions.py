@@ -26,6 +26,9 @@ TYPE = "jwtguard-session+jwt"
 OURS = ("iss", "aud", "sub", "idp", "sid", "jti", "auth_time", "iat", "exp", "roles", "refresh")
 """Claims of every session, which those kept of the provider's never replace."""
 
+JUDGING = ("nbf", "cnf")
+"""Claims by which any token is judged: from somebody else, they would end a session at once."""
+
 
 class TooLarge(Exception):
     """The session does not fit into cookies; the text is for the log."""
@@ -122,5 +125,5 @@ class Sessions:
 
     def _cleared(self, request: Request, kept: Sequence[str]) -> Pairs:
         names = [*map(self.place.part, range(MAX_PARTS))]
-        sent = set(self._cookies.sent(request, "session"))
+        sent = self._cookies.sent(request)
         return [self._cookies.clear(name) for name in names if name in sent and name not in kept]

@@ -20,6 +20,7 @@ from jwt.utils import base64url_encode
 from jwtguard.core.candidates import Candidates, Directory
 from jwtguard.core.claims import Claims, roles_of
 from jwtguard.core.errors import (
+    AuthError,
     ClaimMismatch,
     FetchError,
     InvalidToken,
@@ -62,9 +63,18 @@ class Words:
     claims: Sequence[str]
     default_roles: Sequence[str]
     userinfo: bool
-    login_path: str
-    callback_path: str
+    paths: Sequence[str]
     after_login: str
+
+    @property
+    def login_path(self) -> str:
+        """Where a sign-in begins."""
+        return self.paths[0]
+
+    @property
+    def callback_path(self) -> str:
+        """Where the provider sends browsers back to."""
+        return self.paths[1]
 
 
 class SigningIn:
@@ -93,10 +103,11 @@ class SigningIn:
         self._clock = clock
         self.refreshing: Refreshing | None = None
 
-    def own(self, request: Request, path: str) -> str:
-        """One of our paths as browsers see it, with the mount prefix."""
-        address = return_address(quote(request.mount + path, safe=SAFE_IN_PATH, errors="replace"))
-        return path if address == "/" else address
+    def own(self, request: Request, address: str) -> str:
+        """One of our addresses as browsers see it, with the mount prefix."""
+        mount = quote(request.mount, safe=SAFE_IN_PATH, errors="replace")
+        mounted = return_address(mount + address)
+        return address if mounted == "/" else mounted
 
     # --- leaving ---
 
@@ -139,23 +150,25 @@ class SigningIn:
 
     def _wanted(self, request: Request) -> str:
         """The page to come back to, within this site; one that is not there is the first page."""
+        first = self.own(request, self._words.after_login)
         pairs = _pairs(request.query) or ()
         given = [value for name, value in pairs if name == "next"]
-        if len(given) != 1 or len(given[0]) > MAX_RETURN:
-            return self._words.after_login
+        if len(given) != 1:
+            return first
         address = return_address(given[0])
         path = address.partition("?")[0]
-        ours = (self._words.login_path, self._words.callback_path)
-        if address == "/" or path.rstrip("/") in [self.own(request, one) for one in ours]:
-            return self._words.after_login
-        return address
+        if address == "/" or len(address) > MAX_RETURN:
+            return first
+        # Signing in anew, or out again, is not what anybody was about to do.
+        ours = [self.own(request, one) for one in self._words.paths]
+        return first if path.rstrip("/") in ours else address
 
     def _cookie_of(self, state: str) -> str:
         return f"{self._cookies.prefix}login-{state[:17]}"
 
     def _too_many(self, request: Request) -> Pairs:
         """Take away the oldest sign-ins that nobody finished: the field must not grow."""
-        begun = [*self._cookies.sent(request, "login-")]
+        begun = self._cookies.begun(request)
         return [self._cookies.clear(name) for name in begun[: 1 - MAX_SIGN_INS]]
 
     # --- coming back ---
@@ -195,7 +208,8 @@ class SigningIn:
             return None
         # The state is what the seal is for: the cookie of another one does not open.
         begun = self._keys.unseal(f"sign-in {state}", values[0])
-        if begun is None or not 0 <= self._clock() - begun["t"] < MAX_AGE:
+        # The clock of the process that began it may be ahead of this one's.
+        if begun is None or self._clock() - begun["t"] >= MAX_AGE:
             return None
         return begun
 
@@ -275,6 +289,8 @@ class SigningIn:
         if not isinstance(verified, Verified):
             verified = yield from verified
         claims = verified.claims
+        if not claims["sub"]:
+            raise MissingClaim("sub", hint="an empty one is nobody")
         if nonce is not None and not _same(claims.get("nonce"), nonce):
             raise ClaimMismatch("nonce", hint="the id_token belongs to another sign-in")
         client = self._provider.client.client_id
@@ -282,7 +298,10 @@ class SigningIn:
         if claims.get("azp", None if several else client) != client:
             raise ClaimMismatch("azp", found=claims.get("azp"), want=client)
         if "at_hash" in claims:
-            _check_hash(verified.header["alg"], claims["at_hash"], tokens.get("access_token"))
+            algorithm = verified.header["alg"]
+            if algorithm == "EdDSA" and verified.key is not None:
+                algorithm = verified.key.kind  # the name leaves the curve to the key (RFC 8037)
+            _check_hash(algorithm, claims["at_hash"], tokens.get("access_token"))
         return claims
 
     def _userinfo(self, request: Request, tokens: Claims, person: Claims) -> Flow[Claims]:
@@ -308,6 +327,8 @@ class SigningIn:
     ) -> SignInFailed:
         again = self.own(request, self._words.login_path)
         error = SignInFailed(code, SAID[code], again=again, status=status, hint=str(why))
+        if isinstance(why, AuthError):
+            error.found, error.want = why.found, why.want
         error.headers = headers
         return error
 
@@ -335,7 +356,7 @@ SAID = {
 
 
 def _pairs(query: str) -> list[tuple[str, str]] | None:
-    if len(query) > MAX_QUERY:
+    if len(query) > MAX_QUERY or not query.isascii():  # RFC 3986 section 2
         return None
     try:
         return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
@@ -358,7 +379,6 @@ _HASHES: Mapping[str, Callable[[bytes], bytes]] = {
     "256": lambda data: sha256(data).digest(),
     "384": lambda data: sha384(data).digest(),
     "512": lambda data: sha512(data).digest(),
-    "EdDSA": lambda data: sha512(data).digest(),
     "Ed25519": lambda data: sha512(data).digest(),
     "Ed448": lambda data: shake_256(data).digest(114),
 }

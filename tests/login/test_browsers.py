@@ -46,7 +46,6 @@ NOT_MEANT = [
     {"Sec-Purpose": "prefetch;prerender"},
     {"Purpose": "prefetch"},
     {"X-Sec-Purpose": "prefetch"},  # Hotwire Turbo, when the pointer is over a link
-    {"X-Moz": "prefetch"},
 ]
 
 

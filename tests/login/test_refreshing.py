@@ -275,3 +275,33 @@ def test_what_userinfo_alone_knows_stays_when_a_session_is_refreshed():
 
     seen = alice.get("/page").token
     assert (seen["name"], seen.roles) == ("Alice", {"admin"})
+
+
+def test_where_the_keys_of_a_new_id_token_cannot_be_had_the_session_stays(caplog):
+    provider = Rotating()
+    alice = browser(provider, store=MemoryStore(clock=provider.clock), issuers=[])
+    sign_in(alice, provider)
+    provider.clock.advance(IDLE * 0.6)
+    provider.idp.rotate()
+    provider.answer = {"id_token": provider.idp.token("alice", aud="app")}
+    provider.down.add("jwks")
+
+    seen = alice.get("/page")
+
+    assert (seen.status, seen.cookies) == (200, [])
+    assert "a session is not renewed: keys_unavailable" in caplog.text
+
+
+@pytest.mark.parametrize("lost", ["the endpoint", "the token"])
+def test_logout_revokes_what_there_is_where_it_can(lost):
+    store = MemoryStore()
+    provider, alice = signed_in(store)
+    if lost == "the token":
+        for name in [*store._kept]:
+            store.remove(name)
+    else:
+        provider.says = {}
+        alice.guard = site(provider, store=store)
+
+    assert alice.get("/auth/logout").status == 302
+    assert provider.revoked == []

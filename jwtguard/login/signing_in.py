@@ -36,7 +36,7 @@ from jwtguard.core.refused import escaped
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
 
-from .cookies import Cookies
+from .cookies import MAX_FIELD, Cookies
 from .pages import to
 from .provider import Provider, Refused
 from .refreshing import Refreshing
@@ -145,7 +145,7 @@ class SigningIn:
         name = self._cookie_of(state)
         return to(
             f"{endpoint}{mark}{urlencode(asked, quote_via=quote)}",
-            [*self._too_many(request), self._cookies.set(name, sealed, MAX_AGE)],
+            [*self._too_many(request, sealed), self._cookies.set(name, sealed, MAX_AGE)],
         )
 
     def _wanted(self, request: Request) -> str:
@@ -166,10 +166,18 @@ class SigningIn:
     def _cookie_of(self, state: str) -> str:
         return f"{self._cookies.prefix}login-{state[:17]}"
 
-    def _too_many(self, request: Request) -> Pairs:
+    def _too_many(self, request: Request, sealed: str) -> Pairs:
         """Take away the oldest sign-ins that nobody finished: the field must not grow."""
         begun = self._cookies.begun(request)
-        return [self._cookies.clear(name) for name in begun[: 1 - MAX_SIGN_INS]]
+        sizes = {name: len(name) + len(value) for name, value in FromCookie.pairs(request)}
+        size = sum(sizes.values()) + len(sealed)
+        gone: list[str] = []
+        for name in begun:  # the oldest first
+            if len(begun) - len(gone) < MAX_SIGN_INS and size <= MAX_FIELD:
+                break
+            gone.append(name)
+            size -= sizes[name]
+        return [self._cookies.clear(name) for name in gone]
 
     # --- coming back ---
 

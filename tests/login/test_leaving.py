@@ -12,7 +12,20 @@ from jwtguard import Discovery, Issuer, Rule
 from jwtguard.errors import FetchError
 from jwtguard.testing import private_key
 
-from .people import CLIENT, ISS, JSON, ORIGIN, RULES, SECRET, Browser, Provider, back, browser, site
+from .people import (
+    CLIENT,
+    ISS,
+    JSON,
+    ORIGIN,
+    RULES,
+    SECRET,
+    Browser,
+    Provider,
+    back,
+    browser,
+    sign_in,
+    site,
+)
 
 COOKIE = "__Host-jwtguard-login-"
 
@@ -398,7 +411,7 @@ def test_without_a_document_nobody_can_sign_in_and_it_is_asked_for_again():
 
     seen = alice.get("/auth/login?next=/page")
     assert (seen.status, seen.cookies) == (503, [])
-    assert b'<a href="/auth/login">' in seen.body
+    assert b'<a href="/auth/login?next=' in seen.body
 
     provider.down.clear()
     assert alice.get("/auth/login").status == 302
@@ -584,3 +597,16 @@ def test_repr_tells_no_secret():
     shown = repr([guard, guard.site, login, login.client, *provider.asked, left.decision])
     for secret in (SECRET, CLIENT["client_secret"]):
         assert secret not in shown
+
+
+def test_the_cookies_of_all_that_one_browser_began_fit_into_the_field_that_servers_take():
+    provider = Provider(groups=[f"group-{i:03}" for i in range(300)])
+    alice = browser(provider, login={"claims": ["groups"]})
+    sign_in(alice, provider)
+    long = "/page?q=" + "x" * 1000
+    for _ in range(5):
+        alice.get(f"/auth/login?next={long}")
+        assert len("; ".join(f"{n}={v}" for n, v in alice.cookies.items())) < 8190
+
+    begun = [name for name in alice.cookies if "-login-" in name]
+    assert len(begun) == 1

@@ -191,8 +191,14 @@ def _parser(guard: Guard | None, app: object | None) -> argparse.ArgumentParser:
     revoke.set_defaults(run=revoking.run)
 
     dev = command("dev", "Run a command with a development issuer in place of the real ones.")
-    dev.usage = "jwtguard dev [-h] FILE -- CMD ..."
+    dev.usage = "jwtguard dev [-h] [--public-url URL] FILE -- CMD ..."
     dev.add_argument("file", metavar="FILE", help="a TOML file; behind -- stands the command")
+    dev.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="where the command listens, as browsers see it, instead of the file's public_url; "
+        "with a [login], http://localhost:8000 where neither is on this machine",
+    )
     dev.set_defaults(run=developing.run)
 
     serve = command("serve", "Answer the questions of a proxy: nginx, Caddy, Traefik, Envoy.")

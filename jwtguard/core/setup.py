@@ -154,6 +154,8 @@ class Setup:
         sign_in.label = "login"
         sign_in.report_until = None
         self.policy = Policy(bound, closing, uncovered, metadata, sign_in)
+        if self.site is not None:  # all sessions that end are told of from one address
+            self.policy.serve(self.site.backchannel_path, sign_in.without_limits())
         # Stands for the rule of a request that is reported before any rule was asked.
         self.unruled = self._bound(Rule("/**"), None)
         removed = [place for one in (closing, *bound) for place in one.removed]

@@ -67,7 +67,8 @@ class Login:
     - ``userinfo``: ask that endpoint too.
     - ``idle``: seconds without a request after which a session ends; ``lifetime``: after which it
       ends in any case.
-    - ``rate``: how often an address may ask for its paths, as a rule's ``rate``.
+    - ``rate``: how often an address may ask for its paths, as a rule's ``rate``; the provider,
+      who calls ``backchannel_path``, as often as it likes.
     - ``timeout``: seconds for an exchange with the provider; ``insecure_http``: allow plain http,
       to loopback and private addresses only.
 

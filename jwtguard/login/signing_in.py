@@ -129,18 +129,19 @@ class SigningIn:
             "code_challenge": base64url_encode(sha256(verifier.encode()).digest()).decode(),
             "code_challenge_method": "S256",
         }
+        wanted = self._wanted(request)
         try:
             endpoint = (yield from self._provider.metadata())["authorization_endpoint"]
             pushed = yield from self._provider.pushed(asked)
         except FetchError as error:
-            raise self._unavailable(request, error) from None
+            raise _toward(wanted, self._unavailable(request, error)) from None
         except Refused as error:
-            raise self._failed(request, "oauth2_error", error) from None
+            raise _toward(wanted, self._failed(request, "oauth2_error", error)) from None
         if pushed is not None:
             asked = {"client_id": asked["client_id"], "request_uri": pushed}
         sealed = self._keys.seal(
             f"sign-in {state}",
-            {"n": nonce, "v": verifier, "u": back, "r": self._wanted(request), "t": int(now)},
+            {"n": nonce, "v": verifier, "u": back, "r": wanted, "t": int(now)},
         )
         mark = "&" if "?" in endpoint else "?"
         name = self._cookie_of(state)
@@ -195,8 +196,7 @@ class SigningIn:
             added = self._sessions.cookies(claims, request)
         except SignInFailed as error:
             error.headers = (gone,)
-            error.again += f"?next={quote(begun['r'], safe='')}"  # where they wanted to go
-            raise
+            raise _toward(begun["r"], error) from None
         except TooLarge as error:
             raise self._failed(request, "session_too_large", error, (gone,), 503) from None
         return to(begun["r"], [gone, *added])
@@ -336,6 +336,12 @@ class SigningIn:
 
     def _unavailable(self, request: Request, error: Exception) -> SignInFailed:
         return self._failed(request, "token_exchange_failed", error, status=503)
+
+
+def _toward(page: str, error: SignInFailed) -> SignInFailed:
+    """Whoever begins again comes to the page that was asked for."""
+    error.again += f"?next={quote(page, safe='')}"
+    return error
 
 
 # What a person reads, who can do nothing about the cause; nothing of the provider's or the

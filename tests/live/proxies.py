@@ -22,13 +22,14 @@ import pytest
 from jwtguard.testing import sign
 from tests import shared
 
-from .servers import PROTECTED, ROOT, SECRET, Kind, Reply, Server, _free_port, _wait
+from .servers import PROTECTED, ROOT, SECRET, Kind, Reply, Server, _wait, free_port
 from .test_servers import ENDPATHS, ODD, bypasses
 
 EXAMPLES = ROOT / "examples" / "proxies"
 DOWN = "https://down.example"
 
 POLICY = """
+observer   = "prometheus"
 public_url = "https://api.example.com"
 protected_resource = { authorization_servers = ["https://login.example.com/"] }
 
@@ -96,6 +97,11 @@ issuers = "live"
 path    = "/reports"
 scopes  = "reports:read"
 issuers = "live"
+
+[[rule]]
+path   = "/few"
+access = "public"
+rate   = "2/hour"
 
 [[rule]]
 path   = "/**"
@@ -191,6 +197,11 @@ def jwtguard_serve(target: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "jwtguard", "serve", str(target), *options]
 
 
+def at(port: int, directory: Path) -> Server:
+    """What listens on a port, with the log of jwtguard."""
+    return Server("http", Kind("http", (), ()), port, directory / "jwtguard.log")
+
+
 def over(path, request):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
@@ -222,7 +233,7 @@ def behind(
     provider: str = "http://127.0.0.1:9",
 ) -> Iterator[Server]:
     """A proxy that *start* starts, with the app and (where it *is_up*) jwtguard behind it."""
-    ports = Ports(_free_port(), _free_port(), _free_port())
+    ports = Ports(free_port(), free_port(), free_port())
     policy = written(directory, server, provider)
     app = [sys.executable, "-m", "uvicorn", "--http", "h11", "--log-level", "warning"]
     with contextlib.ExitStack() as stack:
@@ -243,7 +254,7 @@ def behind(
             if port is None:
                 until(lambda: over(directory / "socket", b"GET /healthz HTTP/1.0\r\n\r\n").status)
         stack.enter_context(start(ports, directory))
-        yield Server("proxy", Kind("http", (), ()), ports.proxy)
+        yield at(ports.proxy, directory)
 
 
 # --- what must be so ----------------------------------------------------------------------------
@@ -544,6 +555,15 @@ class Facts:
         many = [f"X-A{n}: {'b' * 100}" for n in range(size // 100)]
         assert fault(proxy.get("/admin", *many)) is None
         assert fault(proxy.get(f"/admin/{'a' * size}")) is None
+
+    def test_a_limit_counts_the_client_and_not_what_it_says_of_itself(self, proxy):
+        said = (f"X-Forwarded-For: 203.0.113.{number}" for number in range(6))
+        replies = [proxy.get("/few", header) for header in said]
+
+        assert [reply.status for reply in replies[:2]] == [200, 200]
+        refused = replies[-1]  # not the third: another hour may have begun
+        assert (refused.status, told(refused)) == (429, None)
+        assert int(refused.header("retry-after")) > 0
 
     def test_an_old_client_without_host_is_answered(self, proxy):
         assert fault(proxy.send(b"GET /admin HTTP/1.0\r\n\r\n")) is None

@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 
-from .proxies import BY_ADDRESS, bearer, jwtguard_serve, over, running, until, written
-from .servers import ROOT, SECRET, Kind, Reply, Server, _free_port
+from .proxies import BY_ADDRESS, at, bearer, jwtguard_serve, over, running, until, written
+from .servers import ROOT, SECRET, Reply, free_port
 
 ASKED = ("X-Original-Method: GET", "X-Original-URI: /admin")
 
@@ -28,12 +29,12 @@ def ended(target, *options):
 
 @contextlib.contextmanager
 def serving(directory, server=BY_ADDRESS):
-    port = _free_port()
+    port = free_port()
     with running(
         jwtguard_serve(written(directory, server), "--port", str(port)),
         *(port, directory, "jwtguard"),
     ) as process:
-        yield process, Server("jwtguard", Kind("http", (), ()), port)
+        yield process, at(port, directory)
 
 
 def test_it_answers_and_ends_when_it_is_told_to(tmp_path):
@@ -43,7 +44,7 @@ def test_it_answers_and_ends_when_it_is_told_to(tmp_path):
         assert server.get("/verify/default", *ASKED, bearer()).header("x-user-id") == "root"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
-    log = (tmp_path / "jwtguard.log").read_text()
+    log = server.log.read_text()
     assert "jwtguard serve: app, default at http://127.0.0.1:" in log
     assert "Traceback" not in log
     assert SECRET not in log
@@ -81,7 +82,7 @@ def test_a_handshake_is_answered_like_any_question(tmp_path):
     with serving(tmp_path) as (_, server):
         assert server.get("/auth/app", *ASKED, *shake).status == 401
         assert server.get("/auth/app", *ASKED, *shake, bearer()).status == 200
-    assert "Unsupported upgrade" not in (tmp_path / "jwtguard.log").read_text()
+    assert "Unsupported upgrade" not in server.log.read_text()
 
 
 def test_a_unix_socket_is_its_owners_and_the_groups_and_goes_with_the_server(tmp_path):
@@ -124,6 +125,18 @@ def test_several_workers_take_a_new_policy_one_after_another(tmp_path):
         assert set(answers) <= {200, 401}
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0
+
+
+def test_the_workers_numbers_are_added_up(tmp_path):
+    with serving(tmp_path, f"{BY_ADDRESS}\nworkers = 2") as (_, server):
+        for _ in range(12):
+            assert server.get("/verify/app", *ASKED).status == 401
+        found = [server.get("/metrics").raw.decode() for _ in range(8)]
+
+    counted = (
+        r'jwtguard_decisions_total\{[^}]*reason="no_credentials",rule="1:/admin/\*\*".*\} (\S+)'
+    )
+    assert [re.findall(counted, text) for text in found] == [["12.0"]] * 8
 
 
 def test_what_is_wrong_is_said_before_anything_listens(tmp_path):

@@ -397,7 +397,7 @@ def test_without_a_document_nobody_can_sign_in_and_it_is_asked_for_again():
 
     seen = alice.get("/auth/login?next=/page")
     assert (seen.status, seen.cookies) == (503, [])
-    assert b'<a href="/auth/login">' in seen.body
+    assert b'<a href="/auth/login?next=%2Fpage">' in seen.body
 
     provider.down.clear()
     assert alice.get("/auth/login").status == 302
@@ -583,3 +583,16 @@ def test_repr_tells_no_secret():
     shown = repr([guard, guard.site, login, login.client, *provider.asked, left.decision])
     for secret in (SECRET, CLIENT["client_secret"]):
         assert secret not in shown
+
+
+def test_a_page_that_says_to_begin_again_leads_nowhere_else():
+    provider = Provider()
+    provider.down.add(".well-known/openid-configuration")
+    alice = browser(provider)
+
+    for wanted in ("//evil.example", "https://evil.example/", '/"><script>', "/auth/logout"):
+        page = alice.get(f"/auth/login?next={quote(wanted, safe='')}").body
+        assert b"<script" not in page
+        assert b"evil" not in page
+        (again,) = re.findall(rb'href="([^"]*)"', page)
+        assert again in (b"/auth/login?next=%2F", b"/auth/login?next=%2F%2522%253E%253Cscript%253E")

@@ -47,7 +47,9 @@ log = logging.getLogger("jwtguard.login")
 
 MAX_SIGN_INS = 3  # that one browser has begun and not finished, as in several tabs
 MAX_AGE = 600  # seconds from leaving to coming back
-MAX_RETURN = 1024  # characters of the address to come back to
+# Characters of the address to come back to: three of them and a session leave the Cookie field
+# some room in the 8 KiB that servers take.
+MAX_RETURN = 512
 MAX_QUERY = 8192  # characters
 MAX_FIELDS = 32  # of a query
 

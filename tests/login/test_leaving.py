@@ -398,7 +398,7 @@ def test_without_a_document_nobody_can_sign_in_and_it_is_asked_for_again():
 
     seen = alice.get("/auth/login?next=/page")
     assert (seen.status, seen.cookies) == (503, [])
-    assert b'<a href="/auth/login">' in seen.body
+    assert b'<a href="/auth/login?next=%2Fpage">' in seen.body
 
     provider.down.clear()
     assert alice.get("/auth/login").status == 302

@@ -36,7 +36,7 @@ from jwtguard.core.refused import escaped
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
 
-from .cookies import Cookies
+from .cookies import MAX_FIELD, Cookies
 from .pages import to
 from .provider import Provider, Refused
 from .refreshing import Refreshing
@@ -47,7 +47,9 @@ log = logging.getLogger("jwtguard.login")
 
 MAX_SIGN_INS = 3  # that one browser has begun and not finished, as in several tabs
 MAX_AGE = 600  # seconds from leaving to coming back
-MAX_RETURN = 1024  # characters of the address to come back to
+# Characters of the address to come back to: three of them and a session leave the Cookie field
+# some room in the 8 KiB that servers take.
+MAX_RETURN = 512
 MAX_QUERY = 8192  # characters
 MAX_FIELDS = 32  # of a query
 
@@ -145,7 +147,7 @@ class SigningIn:
         name = self._cookie_of(state)
         return to(
             f"{endpoint}{mark}{urlencode(asked, quote_via=quote)}",
-            [*self._too_many(request), self._cookies.set(name, sealed, MAX_AGE)],
+            [*self._too_many(request, sealed), self._cookies.set(name, sealed, MAX_AGE)],
         )
 
     def _wanted(self, request: Request) -> str:
@@ -166,10 +168,18 @@ class SigningIn:
     def _cookie_of(self, state: str) -> str:
         return f"{self._cookies.prefix}login-{state[:17]}"
 
-    def _too_many(self, request: Request) -> Pairs:
+    def _too_many(self, request: Request, sealed: str) -> Pairs:
         """Take away the oldest sign-ins that nobody finished: the field must not grow."""
         begun = self._cookies.begun(request)
-        return [self._cookies.clear(name) for name in begun[: 1 - MAX_SIGN_INS]]
+        sizes = {name: len(name) + len(value) for name, value in FromCookie.pairs(request)}
+        size = sum(sizes.values()) + len(sealed)
+        gone: list[str] = []
+        for name in begun:  # the oldest first
+            if len(begun) - len(gone) < MAX_SIGN_INS and size <= MAX_FIELD:
+                break
+            gone.append(name)
+            size -= sizes[name]
+        return [self._cookies.clear(name) for name in gone]
 
     # --- coming back ---
 

@@ -214,6 +214,8 @@ class Revocations:
         version = self.version
         self.look(now)
         entry = self._entry_against(known, now)
+        if entry is None and known.signed is not None:
+            entry = self._entry_against(known.signed, now)
         if entry is not None:
             claims = known.claims
             error = TokenRevoked(found=entry, want="nothing that was revoked")

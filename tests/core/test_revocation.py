@@ -368,6 +368,29 @@ def test_what_the_token_itself_says_is_looked_at_before_anybody_is_asked():
     assert len(questions) == 1
 
 
+ANOTHER_NAME = [
+    ("jti", "j1", {"jti": "j1"}, b'{"active":true,"jti":"j2"}'),
+    ("sid", "s1", {"sid": "s1"}, b'{"active":true,"sid":"s2"}'),
+    ("sub", "alice", {"sub": "alice"}, b'{"active":true,"iat":1800000005}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "says", "answer"), ANOTHER_NAME)
+def test_what_the_token_itself_says_counts_whatever_the_answer_adds(kind, value, says, answer):
+    revocations = Revocations(clock=lambda: NOW)
+    guard, _ = asked(
+        answer,
+        revocations=revocations,
+        keys=Secret(b"0123456789abcdef0123456789abcdef"),
+        algorithms=["HS256"],
+        when="always",
+    )
+    raw = token(iat=NOW - 5, **says)
+    assert refused(guard, bearer=raw) == GOOD
+    revocations.revoke(kind, value, issuer="people")
+    assert refused(guard, bearer=raw) == REVOKED
+
+
 # --- connections that stay open -----------------------------------------------------------------
 
 

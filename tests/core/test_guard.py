@@ -796,6 +796,19 @@ def test_a_refusal_is_one_line_with_its_facts(caplog):
     assert "rule=" not in line
 
 
+@pytest.mark.parametrize(
+    "words",
+    [{"require": {"sub": "bob"}}, {"require": {"/sub": {"path": "id"}}}],
+    ids=["claim", "pointer"],
+)
+def test_a_subject_is_a_fingerprint_also_where_it_is_what_was_found(words, caplog):
+    guard = make_guard([Rule("/u/{id}", **words)])
+    record, line, _ = refusal_line(caplog, guard, path="/u/bob", bearer=token(sub="alice"))
+    assert record.reason == "requirement_not_met"
+    assert record.found == fingerprint("alice")
+    assert "alice" not in line
+
+
 HOSTILE = {
     "control characters": token(iss="a\r\nINFO forged\x1b[31m\0"),
     "not ASCII": token(iss="é\u2028日本"),

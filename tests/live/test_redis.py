@@ -523,7 +523,7 @@ def test_a_server_that_has_lost_the_last_news_and_has_others_is_told_and_heard(
     first, second = mirror(server), mirror(server)
     first.revoke("sid", "s1")
     first.step()
-    copies = {key: client.dump(key) for key in client.keys()}
+    copies = {key: client.dump(key) for key in list(client.scan_iter())}
     first.revoke("sid", "s2")
     first.step()
     for key, copy in copies.items():

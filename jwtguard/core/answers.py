@@ -54,7 +54,9 @@ class Answers:
         ref = secrets.token_hex(4)
         refused.report(error, request, ref, said_by, raw)
         origin = self._listed_origin(request)
-        extra: Pairs = error.headers if origin is None else challenge.cors_headers(origin)
+        extra: Pairs = error.headers
+        if origin is not None:
+            extra = (*extra, *challenge.cors_headers(origin))
         redirect = None if bound is None else self._redirect(error, request, bound)
         if redirect is not None:
             status, location = redirect

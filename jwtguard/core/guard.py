@@ -229,17 +229,19 @@ class Guard(Trust):
         *,
         is_public: Callable[[], bool] | None = None,
         access: Access | None = None,
+        again: bool = False,
     ) -> Decision | Flow[Decision]:
         """The decision at once, or the flow that leads to it where somebody must be asked.
 
         *is_public* is asked where no rule of the user's decides: whether the view itself says that
-        it is open. *access* stands for the rule's own, where a view judges for itself.
+        it is open. *access* stands for the rule's own, where a view judges for itself; *again*:
+        after it was judged, and counted, further out.
         """
         watch = self._watch
         if watch is None:
-            return self._route(request, is_public, access)
+            return self._route(request, is_public, access, again)
         began = watch.timer()
-        decision = self._route(request, is_public, access)
+        decision = self._route(request, is_public, access, again)
         if isinstance(decision, (Allow, Deny)):
             return watch.decision(decision, began)
         return watch.waiting(decision, began)
@@ -249,6 +251,7 @@ class Guard(Trust):
         request: Request,
         is_public: Callable[[], bool] | None,
         access: Access | None,
+        again: bool,
     ) -> Decision | Flow[Decision]:
         bound: BoundRule | None = None
         try:
@@ -259,7 +262,7 @@ class Guard(Trust):
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
-            if bound.limits:
+            if bound.limits and not again:
                 rest = partial(self._judge, request, bound, pattern, method)
                 return self._concluded(self._counting.judge(request, bound, rest), request, bound)
             return self._judge(request, bound, pattern, method)

@@ -1149,3 +1149,20 @@ def test_a_door_can_tell_that_no_rule_of_the_users_decided():
     headers = [("Authorization", f"Bearer {token()}")]
     assert guard.is_closing(decision_of(guard, "/free", headers))
     assert not guard.is_closing(decision_of(guard, "/ruled/x", headers))
+
+
+def test_a_guard_shows_its_issuers_and_no_secret():
+    assert repr(make_guard([Rule("/x")])) == "<Guard issuers=['people'] rules=1>"
+
+
+def test_a_view_that_cannot_say_whether_it_is_open_is_asked_again_and_closed():
+    guard = make_guard()
+    raw = token()
+    assert status(guard, bearer=raw) == 200
+
+    def broken():
+        raise KeyError("x")
+
+    assert guard.recall("GET", "/x", "/x", f"Bearer {raw}") is not None
+    assert guard.recall("GET", "/x", "/x", f"Bearer {raw}", broken) is None
+    assert guard.judge(request(bearer=raw), is_public=broken).status == 503

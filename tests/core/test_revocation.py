@@ -110,6 +110,17 @@ def test_what_was_revoked_twice_ends_the_tokens_of_both():
     assert refused(guard, bearer=token(iat=NOW - 11)) == REVOKED
 
 
+def test_what_is_taken_back_is_what_is_held_as_it_stands():
+    revocations, guard = guarded()
+    entry = revocations.revoke("sid", "s1")
+    raw = token(**FULL)
+    revocations.discard([entry._replace(until=5.0), Entry("sid", "s2"), Entry("kid", "k")])
+    assert refused(guard, bearer=raw) == REVOKED
+    revocations.discard([entry])
+    assert refused(guard, bearer=raw) == GOOD
+    assert revocations.count == 0
+
+
 def test_news_are_what_was_not_known():
     revocations, _ = guarded()
     first = revocations.revoke("sid", "s1")

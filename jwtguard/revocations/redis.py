@@ -17,12 +17,12 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from jwtguard.core.claims import MAX_TIME
 from jwtguard.core.errors import FetchError, Unavailable
 from jwtguard.core.model import Ask, Flow
-from jwtguard.core.revocation import MAX_ENTRIES, MAX_SKEW, Entry, entry_of
+from jwtguard.core.revocation import MAX_ENTRIES, MAX_SKEW, Entry, RevokeWords, entry_of
 from jwtguard.stores.server import Server
 
 from .following import Following, log
@@ -130,61 +130,37 @@ class RedisRevocations(Following):
 
     # --- writing ---
 
-    def revoke(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Entry:
+    def revoke(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         """End tokens, in every process.
 
         As `Revocations.revoke`. Raises ValueError; Unavailable where the server could not be told:
         then this process refuses them, and tells it when it is back.
         """
-        entry = self._revoked(kind, value, issuer=issuer, before=before, until=until)
+        entry = self._revoked(kind, value, **words)
         try:
             self._server.ask(lambda client: self._publish(client, [entry]))
         except FetchError as error:
             raise self._not_told(error) from None
         return entry
 
-    async def arevoke(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Entry:
+    async def arevoke(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         """`revoke`, on an event loop."""
-        entry = self._revoked(kind, value, issuer=issuer, before=before, until=until)
+        entry = self._revoked(kind, value, **words)
         try:
             await self._server.aask(lambda client: self._publish(client, [entry]))
         except FetchError as error:
             raise self._not_told(error) from None
         return entry
 
-    def revoke_flow(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Flow[Entry]:
+    def revoke_flow(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Flow[Entry]:
         """`revoke` in a flow."""
         told: Entry = yield Ask(
-            partial(self.revoke, kind, value, issuer=issuer, before=before, until=until),
-            partial(self.arevoke, kind, value, issuer=issuer, before=before, until=until),
+            partial(self.revoke, kind, value, **words),
+            partial(self.arevoke, kind, value, **words),
         )
         return told
 
-    def _revoked(self, kind: str, value: str, **words: Any) -> Entry:
+    def _revoked(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         entry = entry_of(kind, value, now=self._clock(), **words)
         entry = entry_in(line_of(entry))  # as others will read it
         self.add([entry])

@@ -113,9 +113,9 @@ def decide(
 ) -> Decision | Flow[Decision]:
     """Allow or Deny the request of *scope*, or the flow that leads there.
 
-    *is_public*, *access* and *again* as in `Guard.judge`. A token that met the rule before passes, whether
-    it had to be there or not. *receive* brings the body where the guard itself is asked for
-    something.
+    *is_public*, *access* and *again* as in `Guard.judge`. A token that met the rule before passes,
+    whether it had to be there or not. *receive* brings the body where the guard itself is asked
+    for something.
     """
     if scope["type"] == "http":
         path, raw_path = _target(scope)

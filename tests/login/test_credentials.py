@@ -96,6 +96,17 @@ def test_a_session_is_stripped_where_credentials_are():
     assert ("cookie", "other=kept") in allow.set
 
 
+def test_a_long_session_takes_two_cookies_and_is_stripped_of_both():
+    provider = Provider(groups=["g" * 40] * 70)
+    alice = browser(provider, login={"claims": ["groups"]}, strip_credentials=True)
+    sign_in(alice, provider)
+    assert len(alice.cookies) == 2
+    alice.cookies["other"] = "kept"
+    seen = alice.get("/page")
+    assert seen.token["groups"] == ["g" * 40] * 70
+    assert seen.decision.set == [("cookie", "other=kept")]
+
+
 def test_warming_up_asks_the_provider_and_begins_to_follow_revocations():
     class Noted(Revocations):
         begun = 0

@@ -8,8 +8,9 @@ Each document has a directory and an environment of its own, and its blocks run 
   issuer is completed with one;
 - ``console`` runs the lines behind ``$ `` in one shell and compares what they print with what the
   block shows (``...`` stands for anything); servers stay up until the document ends, on a free
-  port in place of 8000; ``sh`` is one such command without the ``$ ``;
-- ``json`` is JSON; ``text`` and ``nginx`` are read by people only.
+  port in place of 8000, ``redis-server`` beside them on one in place of 6379; ``sh`` is one such
+  command without the ``$ ``;
+- ``json`` is JSON; ``text``, ``nginx``, ``caddyfile`` and ``yaml`` are read by people only.
 
 A block in any other language is a failure, so that none goes unrun by mistake.
 """
@@ -37,9 +38,10 @@ from sybil.document import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-READ_ONLY = {"text", "nginx"}
+READ_ONLY = {"text", "nginx", "caddyfile", "yaml"}
 RUN = {"python", "toml", "console", "sh", "json"}
-SERVERS = ("gunicorn ", "uvicorn ", "hypercorn ")
+SERVERS = ("gunicorn ", "uvicorn ", "hypercorn ", "jwtguard serve ")
+REDIS = "redis-server "
 ISSUER = {
     "issuer": "https://login.example.com/",
     "name": "people",
@@ -51,6 +53,7 @@ ISSUER = {
 _run_python = PythonEvaluator()
 _file_name = re.compile(r"#\s+([\w./-]+\.(?:py|toml|json))\s*\n").match
 _port_of_documents = re.compile(r"(?<=127\.0\.0\.1:)8000|(?<=--port )8000")
+_port_of_redis = re.compile(r"(?<=127\.0\.0\.1:)6379|(?<=--port )6379")
 _MARK = "~~~ end of command"
 _BASH = shutil.which("bash") or "bash"
 
@@ -61,6 +64,8 @@ class Place:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jwtguard-docs-"))
         self.port = _free_port()
+        self.redis_port = _free_port()
+        self.lacks: str | None = None  # a program that the rest of the document needs
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -73,6 +78,7 @@ class Place:
         }
         (self.directory / ".curlrc").write_text("silent\nshow-error\nmax-time = 20\n")
         self.servers: list[subprocess.Popen[bytes]] = []
+        self.beside: list[subprocess.Popen[bytes]] = []  # until the document ends
 
     def write(self, source: str) -> Path | None:
         """Keep a block that names a file in its first line."""
@@ -104,31 +110,41 @@ class Place:
 
     def serve(self, command: str) -> None:
         """Start a server and wait until it listens."""
-        self.end_servers()
-        arguments = shlex.split(_port_of_documents.sub(str(self.port), command))
+        is_redis = command.startswith(REDIS)
+        if not is_redis:
+            _end(self.servers)
+        running = self.beside if is_redis else self.servers
+        port = self.redis_port if is_redis else self.port
+        arguments = shlex.split(self.on_free_ports(command))
         with (self.directory / "server.log").open("wb") as log:
-            self.servers.append(
+            running.append(
                 subprocess.Popen(  # noqa: S603 - the documents' own commands
                     arguments, cwd=self.directory, env=self.environment, stdout=log, stderr=log
                 )
             )
         until = time.monotonic() + 20
-        while time.monotonic() < until and self.servers[-1].poll() is None:
+        while time.monotonic() < until and running[-1].poll() is None:
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 return
             time.sleep(0.05)
         raise AssertionError(f"{command}\n{(self.directory / 'server.log').read_text()}")
 
-    def end_servers(self) -> None:
-        for server in self.servers:
-            server.terminate()
-            server.wait(timeout=10)
-        self.servers.clear()
+    def on_free_ports(self, text: str) -> str:
+        text = _port_of_redis.sub(str(self.redis_port), text)
+        return _port_of_documents.sub(str(self.port), text)
 
     def leave(self) -> None:
-        self.end_servers()
+        _end(self.servers)
+        _end(self.beside)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _end(servers: list[subprocess.Popen[bytes]]) -> None:
+    for server in servers:
+        server.terminate()
+        server.wait(timeout=10)
+    servers.clear()
 
 
 def _free_port() -> int:
@@ -193,12 +209,17 @@ def run_sh(example: Example) -> str | None:
 
 
 def _run(place: Place, steps: Steps) -> str | None:
-    if any("curl " in command for command, _ in steps) and shutil.which("curl") is None:
+    if any(command.startswith(REDIS) for command, _ in steps) and not shutil.which("redis-server"):
+        place.lacks = "redis-server"  # and so does what follows
+    lacks = place.lacks
+    if any("curl " in command for command, _ in steps) and not shutil.which("curl"):
+        lacks = lacks or "curl"
+    if lacks:
         if os.environ.get("JWTGUARD_LIVE") == "required":
-            return "curl is not installed"
-        pytest.skip("curl is not installed")
+            return f"{lacks} is not installed"
+        pytest.skip(f"{lacks} is not installed")
     for command, wanted in steps:
-        if command.startswith(SERVERS):
+        if command.startswith((*SERVERS, REDIS)):
             place.serve(command)
             continue
         status, printed = _run_shell(place, command)
@@ -218,7 +239,7 @@ def _run_shell(place: Place, command: str) -> tuple[int, str]:
         # Not installed: -P keeps the directory off the path, as an installed command does.
         script.insert(0, f'jwtguard() {{ "{sys.executable}" -P -m jwtguard "$@"; }}')
     script += [
-        _port_of_documents.sub(str(place.port), command),
+        place.on_free_ports(command),
         f'_status=$?; printf "\\n%s %s\\n" "{_MARK}" "$_status"; export -p',
     ]
     done = subprocess.run(  # noqa: S603 - the documents' own commands

@@ -130,11 +130,18 @@ class EnvironRequest(Request):
         ]  # RFC 9110 section 7.8: a list
 
     def read_body(self, max_bytes: int) -> bytes:
-        """The body, as far as ``CONTENT_LENGTH`` says (PEP 3333)."""
-        length = self._environ.get("CONTENT_LENGTH") or "0"
-        if not length.isascii() or not length.isdigit() or len(length) > 9:
-            raise InvalidRequest(hint="Content-Length is no number")
-        body: bytes = self._environ["wsgi.input"].read(min(int(length), max_bytes + 1))
+        """The body, as far as ``CONTENT_LENGTH`` says (PEP 3333), or the server that it ends.
+
+        A chunked one has no length.
+        """
+        environ, wanted = self._environ, max_bytes + 1
+        length = environ.get("CONTENT_LENGTH") or ""
+        if length or not environ.get("wsgi.input_terminated"):
+            length = length or "0"
+            if not length.isascii() or not length.isdigit() or len(length) > 9:
+                raise InvalidRequest(hint="Content-Length is no number")
+            wanted = min(int(length), wanted)
+        body: bytes = environ["wsgi.input"].read(wanted)
         return body
 
     def __getattr__(self, name: str) -> Any:

@@ -6,7 +6,6 @@ stands in front of Django for them is `jwtguard.asgi`, whose door has these rows
 
 import asyncio
 import contextlib
-import io
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -83,7 +82,7 @@ def wsgi_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:
     def start_response(status: str, headers: list[tuple[str, str]]) -> None:
         answer.status, answer.headers = int(status[:3]), headers
 
-    environ = {**doors.environ_of(ask), "wsgi.input": io.BytesIO(), "SERVER_NAME": "api.test"}
+    environ = {**doors.environ_of(ask), "SERVER_NAME": "api.test"}
     with _django(guard, view, fetch):
         answer.body = b"".join(WSGIHandler()(environ, start_response))
     answer.seen = _seen[0] if _seen else None
@@ -95,7 +94,7 @@ def asgi_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:
     answer = Answer(0)
 
     async def run() -> None:
-        asked, gone = iter([{"type": "http.request"}]), asyncio.Event()
+        asked, gone = iter([{"type": "http.request", "body": ask.body}]), asyncio.Event()
 
         async def receive() -> Any:
             for message in asked:

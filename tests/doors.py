@@ -6,6 +6,7 @@ last two are the drivers, with the smallest door that follows `Allow` and `Deny`
 """
 
 import asyncio
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Ask:
     websocket: bool = False
     mount: str = ""
     raw: bool = True
+    body: bytes = b""
 
     @property
     def query(self) -> str:
@@ -109,6 +111,8 @@ def environ_of(ask: Ask) -> dict[str, Any]:
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": ask.query,
         "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_LENGTH": str(len(ask.body)),
+        "wsgi.input": io.BytesIO(ask.body),
         "wsgi.url_scheme": ask.scheme.replace("ws", "http"),
     }
     environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
@@ -204,7 +208,7 @@ def asgi_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer:
 
     async def receive() -> dict[str, Any]:
         kind = "websocket.connect" if ask.websocket else "http.request"
-        return {"type": kind, "body": b"", "more_body": False}
+        return {"type": kind, "body": ask.body, "more_body": False}
 
     async def send(message: Any) -> None:
         if message["type"] == "websocket.accept":
@@ -235,10 +239,19 @@ def waiting(fetch: FetchSync) -> drive.FetchAsync:
 # --- the drivers --------------------------------------------------------------------------------
 
 
-def request_of(ask: Ask) -> Request:
+class Asked(Request):
+    """A request with its body."""
+
+    __slots__ = ("body",)
+
+    def read_body(self, max_bytes: int) -> bytes:
+        return self.body[: max_bytes + 1]
+
+
+def request_of(ask: Ask) -> Asked:
     """The `Request` that a door written by hand makes of *ask*."""
     path = unquote(ask.target.partition("?")[0])
-    return Request(
+    request = Asked(
         ask.method,
         path.removeprefix(ask.mount) or ("/" if ask.mount else ""),
         raw_path=ask.target if ask.raw else None,
@@ -248,6 +261,8 @@ def request_of(ask: Ask) -> Request:
         websocket=ask.websocket,
         mount=ask.mount,
     )
+    request.body = ask.body
+    return request
 
 
 def _told(guard: Guard, ask: Ask, decision: Allow | Deny) -> Answer:

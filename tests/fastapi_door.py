@@ -55,7 +55,7 @@ def through(app: Any, ask: Ask, answer: Answer) -> Answer:
 
     async def receive() -> dict[str, Any]:
         kind = "websocket.connect" if ask.websocket else "http.request"
-        return {"type": kind, "body": b"", "more_body": False}
+        return {"type": kind, "body": ask.body, "more_body": False}
 
     async def send(message: Any) -> None:
         if message["type"] == "websocket.accept":

@@ -29,7 +29,6 @@ def served(ask: Ask) -> dict[str, Any]:
         "SERVER_NAME": "api.test",
         "SERVER_PORT": "443",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.input": io.BytesIO(),
         "wsgi.errors": io.StringIO(),
         **environ_of(ask),
     }

@@ -35,11 +35,11 @@ def served(ask: Ask) -> dict[str, Any]:
     return {"http_version": "1.1", "asgi": {"spec_version": "2.4"}, **scope_of(ask)}
 
 
-async def send_through(app: Any, scope: dict[str, Any], answer: Answer) -> None:
+async def send_through(app: Any, scope: dict[str, Any], answer: Answer, body: bytes = b"") -> None:
     """Let *app* serve one connection, and write down what it sends."""
     sent: asyncio.Queue[Any] = asyncio.Queue()
     first = "websocket.connect" if scope["type"] == "websocket" else "http.request"
-    incoming = [{"type": first, "body": b"", "more_body": False}]
+    incoming = [{"type": first, "body": body, "more_body": False}]
 
     async def receive() -> Any:
         return incoming.pop() if incoming else await sent.get()
@@ -103,7 +103,7 @@ def quart_door(guard: Guard, ask: Ask, fetch: FetchSync | None = None) -> Answer
             )
     app.view_functions |= {"any": view, "websocket": websocket_view}
     JWTGuard(app, guard, fetch=waiting(fetch) if fetch else None)
-    asyncio.run(send_through(app, served(ask), answer))
+    asyncio.run(send_through(app, served(ask), answer, ask.body))
     if ask.method == "HEAD" and answer.seen:
         answer.body = APP_BODY
     return answer

@@ -778,9 +778,10 @@ json_values = st.recursive(
 )
 places = st.sampled_from(
     [
-        *(("guard", key) for key in (*schema.GUARD_KEYS, "include", "issuer", "rule")),
+        *(("guard", key) for key in (*schema.GUARD_KEYS, "include", "issuer", "rule", "server")),
         *(("issuer", key) for key in (*schema.ISSUER_KEYS, *schema.KEY_SOURCES)),
         *(("rule", key) for key in schema.RULE_KEYS),
+        *(("server", key) for key in schema.SERVER_KEYS),
     ]
 )
 
@@ -789,10 +790,14 @@ places = st.sampled_from(
 @given(places, json_values)
 def test_any_value_anywhere_is_a_guard_or_a_configuration_error(place, value):
     section, key = place
-    mapping = with_rule()
-    {"guard": mapping, "issuer": mapping["issuer"][0], "rule": mapping["rule"][0]}[section][key] = (
-        value
-    )
+    server = {"trusted_proxies": "192.0.2.7"}
+    mapping = with_rule() | {"server": server}
+    {
+        "guard": mapping,
+        "issuer": mapping["issuer"][0],
+        "rule": mapping["rule"][0],
+        "server": server,
+    }[section][key] = value
     found: object
     try:
         found = config.from_mapping(mapping)

@@ -12,9 +12,10 @@ from jwtguard import VerifiedToken
 
 from .contract import ALICE, CASES, GROUPS, PAGE, UNASKED, Case, Refusal
 from .doors import APP_BODY, BOTH, DOORS, Answer, Ask, Door, do_without
+from .serve_door import OF_THE_PROXY, serve_door
 
-DOORS = {**DOORS}
-OF_QUART_ITSELF = set()
+DOORS = {**DOORS, "serve": serve_door}
+NOT_FOR = {"serve": OF_THE_PROXY}
 try:
     from .fastapi_door import FASTAPI_DOORS
 
@@ -31,6 +32,7 @@ try:
     from .quart_door import OF_QUART_ITSELF, quart_door
 
     DOORS["quart"] = quart_door
+    NOT_FOR["quart"] = OF_QUART_ITSELF
 except ModuleNotFoundError as missing:
     do_without(missing)
 
@@ -144,7 +146,7 @@ def _check_body(case: Case, refusal: Refusal, answer: Answer, ref: str) -> None:
         pytest.param(case, DOORS[door], id=f"{name}-{door}")
         for name, case in CASES.items()
         for door in DOORS
-        if door != "quart" or name not in OF_QUART_ITSELF
+        if name not in NOT_FOR.get(door, ())
     ],
 )
 def test_contract(case, door, caplog):

@@ -77,7 +77,8 @@ class TestEachDoor:
         page = self.send(site, door, "GET", "/").body.decode()
 
         assert f"as {door}</h1>" in page
-        assert page.count('"what":') == len(site[door].rows())
+        short = [row for row in site[door].rows() if row.steps is None]
+        assert page.count('"what":') == len(short)
 
     def test_every_address_in_a_page_leads_somewhere(self, site, door):
         form = self.browser(site, door).page_of_provider("/app/")

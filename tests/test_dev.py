@@ -114,7 +114,7 @@ def derived(tmp_path):
         keys = tmp_path / "derived"
         keys.mkdir()
         write_keys(KEYS, keys)
-        notes = derive(written(tmp_path, toml), keys / "jwtguard.toml")
+        notes = derive(written(tmp_path, toml), keys / "jwtguard.toml", "http://127.0.0.1:4711")
         return config.from_toml(keys / "jwtguard.toml"), notes
 
     return make

@@ -93,7 +93,7 @@ def test_what_guards_an_app_loads_nothing_of_the_test_kit():
 
 
 # Programs for development, which are no part of a guarded app.
-MAY_USE_IT = {"testing", "demo", "cli"}
+MAY_USE_IT = {"testing", "demo", "dev", "cli"}
 
 
 def test_only_programs_for_development_use_the_test_kit():

@@ -11,7 +11,7 @@ from jwtguard.core.algorithms import ALGORITHMS
 from jwtguard.core.errors import ConfigurationError
 from jwtguard.guard import Guard
 
-from . import checking, developing, explaining, keys, listing, revoking, routing, tokens
+from . import checking, developing, explaining, keys, listing, revoking, routing, serving, tokens
 from .output import WrongUse, complain, write_problems
 
 TARGET = "a TOML file, or module:guard"
@@ -191,9 +191,22 @@ def _parser(guard: Guard | None, app: object | None) -> argparse.ArgumentParser:
     revoke.set_defaults(run=revoking.run)
 
     dev = command("dev", "Run a command with a development issuer in place of the real ones.")
-    dev.usage = "jwtguard dev [-h] FILE -- CMD ..."
+    dev.usage = "jwtguard dev [-h] [--public-url URL] FILE -- CMD ..."
     dev.add_argument("file", metavar="FILE", help="a TOML file; behind -- stands the command")
+    dev.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="where the command listens, as browsers see it, instead of the file's public_url; "
+        "with a [login], http://localhost:8000 where neither is on this machine",
+    )
     dev.set_defaults(run=developing.run)
+
+    serve = command("serve", "Answer the questions of a proxy: nginx, Caddy, Traefik, Envoy.")
+    serve.add_argument(
+        "target", metavar="FILE|DIR", help="a TOML file, or a directory of them, one per policy"
+    )
+    serve.add_argument("--port", metavar="N", type=int, help="instead of [server] port")
+    serve.set_defaults(run=serving.run)
 
     command("demo", "Show a guarded app, as WSGI and as ASGI.")
     return parser

@@ -7,4 +7,4 @@ def run(given: Namespace) -> int:
     """The command's own exit code."""
     from jwtguard import dev  # nothing else of the commands comes near it
 
-    return dev.main(given.file, given.words)
+    return dev.main(given.file, given.words, given.public_url)

@@ -10,12 +10,14 @@ from jwtguard.core.errors import ConfigurationError, Problem
 from jwtguard.core.policy import Rule
 from jwtguard.guard import Guard
 from jwtguard.observe import by_name
+from jwtguard.serve.settings import Settings
 
 from .files import key_file_warnings
 from .issuers import Issuers
 from .login import read_login
 from .ratestore import read_rate_store
 from .schema import REMOTE_KEYS, RULE, TOP
+from .serving import server
 from .sharing import revocations, store
 from .values import Place, listed
 
@@ -26,6 +28,7 @@ class Reading(Issuers):
     def __init__(self, base: Path) -> None:
         super().__init__(base)
         self.rules: list[Rule] = []
+        self.settings: Settings | None = None
 
     def guard(self, mapping: Mapping[str, Any]) -> Guard:
         """Raises ConfigurationError with all problems."""
@@ -35,6 +38,7 @@ class Reading(Issuers):
             self.include(place, name)
         for place, table in self.tables("rules", mapping):
             self._rule(place, table)
+        self.settings = server(self, mapping, self.base)
         login = mapping.get("login")
         is_table = isinstance(login, Mapping) and login.keys() != {"env"}
         plain = {k: v for k, v in mapping.items() if not (k == "login" and is_table)}

@@ -18,6 +18,7 @@ from jwtguard.guard import Guard
 from jwtguard.login import Login
 from jwtguard.presets import PROVIDERS
 from jwtguard.ratelimits import MemoryRateStore, RedisRateStore
+from jwtguard.serve.settings import Settings
 
 KEY_SOURCES = ("jwks_file", "public_key", "public_key_file", "secret")
 FETCHED = ("jwks_uri", "discovery")
@@ -40,13 +41,14 @@ INTROSPECTION_KEYS = parameters_of(Introspection, "clock")
 REMOTE_KEYS = (*parameters_of(remote.RemoteKeys, "jwks_uri", "clock", "jitter"), "cache_file")
 LOGIN_KEYS = parameters_of(Login)
 RULE_KEYS = (*parameters_of(Rule), *parameters_of(Requirement, "check"))
+SERVER_KEYS = parameters_of(Settings)
 
 TOP, ISSUER, RULE = "the top of the file", "[[issuer]]", "[[rule]]"
 REMOTE = "[issuer.remote]"
 INTROSPECTION = "[issuer.introspection]"
 LOGIN = "[login]"
 REVOCATION, STORE = "[revocation]", "[store]"
-RATE_STORE = "[rate_store]"
+RATE_STORE, SERVER = "[rate_store]", "[server]"
 REVOCATION_KEYS = ("file", "redis", "prefix", "max_age", "when_stale")
 STORE_KEYS = ("redis", "key", "prefix")
 IN_REDIS = parameters_of(RedisRateStore, "url")
@@ -61,6 +63,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     REVOCATION: REVOCATION_KEYS,
     STORE: STORE_KEYS,
     RATE_STORE: RATE_STORE_KEYS,
+    SERVER: SERVER_KEYS,
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     TOP: (
@@ -73,6 +76,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "revocation",
         "store",
         "rate_store",
+        "server",
     ),
     ISSUER: (*ISSUER_KEYS, *FETCHED, *KEY_SOURCES, "remote", "introspection", "preset"),
     REMOTE: REMOTE_KEYS,
@@ -82,6 +86,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     REVOCATION: REVOCATION_KEYS,
     STORE: STORE_KEYS,
     RATE_STORE: RATE_STORE_KEYS,
+    SERVER: SERVER_KEYS,
 }
 SOURCE_LIST = ", ".join((*FETCHED, *KEY_SOURCES[:-1])) + " or " + KEY_SOURCES[-1]
 

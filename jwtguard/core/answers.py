@@ -54,9 +54,7 @@ class Answers:
         ref = secrets.token_hex(4)
         refused.report(error, request, ref, said_by, raw)
         origin = self._listed_origin(request)
-        extra: Pairs = error.headers
-        if origin is not None:
-            extra = (*extra, *challenge.cors_headers(origin))
+        extra: Pairs = (*error.headers, *(challenge.cors_headers(origin) if origin else ()))
         redirect = None if bound is None else self._redirect(error, request, bound)
         if redirect is not None:
             status, location = redirect

@@ -157,12 +157,16 @@ class Counting:
                 "limits by address count everybody as one: a peer has no address; if it is your "
                 "proxy on a Unix socket, write trusted_proxies = ['unix']"
             )
-        elif forwarded and address.is_private and not self._proxies.trust(peer):
+        elif forwarded and address.is_private and not self._is_known(peer, forwarded):
             self._say_once(
                 f"limits by address count everybody behind {address} as one: it sends "
                 "X-Forwarded-For; if it is your proxy, name it in trusted_proxies"
             )
         return client_key(address)
+
+    def _is_known(self, peer: str | None, forwarded: Sequence[str]) -> bool:
+        """Whether *peer* is a trusted proxy, or the server has read for itself whom one named."""
+        return self._proxies.trust(peer) or any(str(peer) in value for value in forwarded)
 
     def _say_once(self, what: str) -> None:
         kind = what[:40]

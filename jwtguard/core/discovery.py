@@ -70,7 +70,7 @@ def address_problems(where: str, url: object, insecure_http: bool) -> Iterable[P
         yield (
             where,
             f"{url!r} is not https; insecure_http allows http to private addresses (in a file it "
-            "stands in [issuer.remote] or [issuer.introspection])",
+            "stands in [issuer.remote], [issuer.introspection] or [login])",
         )
     elif parts.scheme not in ("https", "http"):
         yield where, f"is an https address; found {url!r}"

@@ -258,7 +258,7 @@ class Guard(Trust):
             bound, pattern, method = self.policy.route(request)
             if is_public is not None and bound is self.policy.closing and is_public():
                 access = "public"
-            if access is not None and bound not in self._own:
+            if access is not None and bound.origin not in self._own:
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
@@ -280,7 +280,7 @@ class Guard(Trust):
         try:
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
-            if bound is self.policy.sign_in:
+            if bound.origin is self.policy.sign_in:
                 return self._concluded(self._sign_in(request, method), request, bound)
             if self.preflight != "judge" and is_preflight(request, method):
                 if self.preflight == "pass":

@@ -102,8 +102,8 @@ class Issuer:
         self._shown = Requirement(require=require)
         self.roles = tuple(as_list(roles))
         self.any_iss = any_iss
-        self.id_tokens_for: str | None = None
-        """The client whose id_tokens this issuer makes too, where it is one's `jwtguard.Login`."""
+        self.id_tokens_for: set[str] = set()
+        """The clients whose id_tokens it makes too: those of the `jwtguard.Login`s at it."""
         self.problems: list[Problem] = [
             *told,
             *self._identity_problems(),
@@ -282,7 +282,7 @@ class Issuer:
             check_audience(claims, self.audience)
         check_required(claims, self.required_claims, self.max_age)
         self.check_shown(claims)
-        if "nonce" in claims and self.id_tokens_for in as_list(claims.get("aud")):
+        if "nonce" in claims and not self.id_tokens_for.isdisjoint(as_list(claims.get("aud"))):
             # Login always asks with a nonce, so that an id_token of its own can be told from an
             # access token (RFC 8725 section 3.12).
             raise ClaimMismatch("nonce", "id_token", hint="an id_token is no access token")

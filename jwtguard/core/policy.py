@@ -262,6 +262,12 @@ class BoundRule:
             self.variants[access] = variant
         return variant
 
+    def without_limits(self) -> "BoundRule":
+        """The same rule, where nobody counts."""
+        variant = copy(self)
+        variant.limits = []
+        return variant
+
 
 class Entry:
     """A pattern of a rule, in the router."""
@@ -313,12 +319,10 @@ class Policy:
         self.uncovered = uncovered
         self.metadata = metadata
         self.sign_in = sign_in
-        self.serves: dict[str, BoundRule] = {
-            path: bound
-            for bound in (metadata, sign_in)
-            for pattern in bound.rule.patterns
-            for path in (pattern.text, f"{pattern.text}/")
-        }
+        self.serves: dict[str, BoundRule] = {}
+        for bound in (metadata, sign_in):
+            for pattern in bound.rule.patterns:
+                self.serve(pattern.text, bound)
         self.router: Router[Entry] = Router()
         self._opaque: list[OpaqueTail] = []
         self._known: dict[tuple[str, str], Route] = {}
@@ -327,6 +331,10 @@ class Policy:
                 self.router.add(pattern, Entry(order, bound, pattern))
                 if bound.rule.opaque_tail:
                     self._opaque.append(OpaqueTail(pattern))
+
+    def serve(self, path: str, bound: BoundRule) -> None:
+        """The guard answers at *path* itself, by *bound*."""
+        self.serves[path] = self.serves[f"{path}/"] = bound
 
     @property
     def opened(self) -> list[str]:

@@ -97,7 +97,6 @@ class Setup:
                 self.problems += [(f"{kind}[{index}].{w}", what) for w, what in thing.problems]
         self.public_origin = self._read_public_url()
         self.origins = self._read_origins()
-        self.user_name = self._read_remote_user()
         self.response_headers = self._read_response_headers()
         self.proxies = Proxies(given.trusted_proxies)
         self.problems += self.proxies.problems
@@ -109,6 +108,7 @@ class Setup:
         for index, rule in enumerate(self.rules):
             self.problems += forward_problems(f"rules[{index}].forward", rule.forward)
         self._bind()
+        self.user_name = self._read_remote_user()
 
     def _of_type(self, where: str, kind: type, things: Iterable[Any]) -> list[Any]:
         found = []
@@ -154,6 +154,8 @@ class Setup:
         sign_in.label = "login"
         sign_in.report_until = None
         self.policy = Policy(bound, closing, uncovered, metadata, sign_in)
+        if self.site is not None:  # all sessions that end are told of from one address
+            self.policy.serve(self.site.backchannel_path, sign_in.without_limits())
         # Stands for the rule of a request that is reported before any rule was asked.
         self.unruled = self._bound(Rule("/**"), None)
         removed = [place for one in (closing, *bound) for place in one.removed]
@@ -216,7 +218,10 @@ class Setup:
 
     def _read_login(self) -> Site | None:
         login = self.given.login
-        if not isinstance(login, SignIn) or self.public_origin is None:
+        if not isinstance(login, SignIn):
+            return None
+        if self.public_origin is None:
+            self.problems += [(f"login.{where}", what) for where, what in login.problems]
             return None
         site, problems = login.at(
             self.public_origin,
@@ -296,6 +301,9 @@ class Setup:
                 2 if issuer.tenancy.are_asked_for else len(issuer.tenants) or 1
                 for issuer in self.issuers
             )
+            idp = None if self.site is None else self.site.idp
+            if idp is not None and all(issuer.issuer != idp for issuer in self.issuers):
+                speakers += 1  # whose sessions' subjects are another provider's
             template = "{sub}" if speakers == 1 else None
         if template is None:
             return None

@@ -18,13 +18,17 @@ __all__ = ["SESSION", "SignIn", "Site"]
 class Site(Protocol):
     """Signing in at one guard's site.
 
-    ``login_path`` is where browsers are sent, ``paths`` all that it serves; ``issuer`` made the
-    sessions, which ``place`` carries. ``revocations`` hold those that ended; ``switches``
-    say what was made less safe, ``rate`` how often one address may ask for the paths.
+    ``login_path`` is where browsers are sent, ``backchannel_path`` what the provider calls,
+    ``paths`` all that it serves; ``idp`` is the ``iss`` of the provider whose people sign in;
+    ``issuer`` made the sessions, which ``place`` carries. ``revocations`` hold those that ended;
+    ``switches`` say what was made less safe, ``rate`` how often one address may ask for the paths
+    but that of the provider.
     """
 
     login_path: str
+    backchannel_path: str
     paths: tuple[str, ...]
+    idp: str
     issuer: Issuer
     revocations: Revocations
     place: FromSession
@@ -51,6 +55,11 @@ class Site(Protocol):
 @runtime_checkable
 class SignIn(Protocol):
     """What stands as a Guard's ``login``: `jwtguard.Login`."""
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with it wherever it is."""
+        ...
 
     def at(
         self,

@@ -12,6 +12,7 @@ from jwtguard import Login
 from jwtguard.core.model import Fetch, Fetched
 from jwtguard.testing import FakeIssuer
 
+from .guarded import SIGN_IN_RATE
 from .pages import Page, Visit, as_html, as_json, redirect
 
 AUTHORIZE = "/provider"
@@ -35,6 +36,7 @@ class Registered:
             address,
             client_id=client_id,
             client_secret=client_secret,
+            rate=SIGN_IN_RATE,
             algorithms=["RS256", "PS256", "ES256", "EdDSA"],
             insecure_http=address.startswith("http:"),  # which goes to private addresses only
         )
@@ -54,6 +56,7 @@ class Development:
             "demo",
             client_id=CLIENT,
             client_secret=secrets.token_urlsafe(32),
+            rate=SIGN_IN_RATE,
             insecure_http=True,  # the page is at a loopback address
         )
 

@@ -9,6 +9,8 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from jwtguard.testing import FakeIssuer, session
 
 HOST = "127.0.0.1"
 NAVIGATION = ("Accept", "text/html")
+FORWARDED = "X-Forwarded-For"
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 Headers = tuple[tuple[str, str], ...]
@@ -142,6 +145,14 @@ def requests(issuer: FakeIssuer, guard: Guard, protocol: str) -> list[Row]:
             (cookie, ("Sec-Fetch-Site", "same-origin")),
             browser=False,
         ),
+        Row(
+            "too often",
+            "GET",
+            "/api/admin",
+            "429 Retry-After RateLimit",
+            browser=False,
+            steps=partial(_too_often, root),
+        ),
         Row("no sign-in", "GET", "/auth/callback", "400 login_state"),
         Row("made up", "GET", "/auth/callback?state", "400 login_state"),
         Row(
@@ -153,6 +164,18 @@ def requests(issuer: FakeIssuer, guard: Guard, protocol: str) -> list[Row]:
             browser=False,
         ),
     ]
+
+
+def _too_often(admin: tuple[str, str], port: int) -> str:
+    """One address, which may come ten times at once, until it is told to wait."""
+    sender = FORWARDED, f"198.51.100.{next(_senders) % 250}"
+    row = Row("", "GET", "/api/admin", "", (admin, sender))
+    for passed in range(100):
+        answer = exchange(port, row)
+        if answer.status != 200:
+            told = " ".join(name for name in ("Retry-After", "RateLimit") if name in answer.headers)
+            return f"{answer.status} {told}" if passed >= 10 else f"{passed} of 10 passed"
+    return "is never told"
 
 
 # --- over HTTP ----------------------------------------------------------------------------------
@@ -167,11 +190,19 @@ class Answer:
     body: bytes
 
 
+_senders = count()
+
+
 def exchange(port: int, row: Row) -> Answer:
-    """Send a request as it stands, over real HTTP."""
+    """Send a request as it stands, over real HTTP.
+
+    Each is somebody else's, as a proxy would say, so that limits by address count it alone.
+    """
     connection = http.client.HTTPConnection(HOST, port, timeout=10)
     try:
         connection.putrequest(row.method, row.target)
+        if all(name != FORWARDED for name, _ in row.headers):
+            connection.putheader(FORWARDED, f"203.0.113.{next(_senders) % 250}")
         for name, value in row.headers:
             connection.putheader(name, value)
         if row.body:

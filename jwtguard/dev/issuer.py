@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from jwtguard.core.claims import Claims, check_types
@@ -74,16 +75,8 @@ class DevIssuer:
         """A token, and its claims. Raises Unclear."""
         issuer = self.named(wish.issuer)
         claims = self._claims(issuer, wish)
-        try:
-            check_types(json_object(json.dumps(claims, ensure_ascii=False).encode()))
-        except AuthError as error:
-            raise Unclear(f"claims: {error}, found {error.found!r}") from None
-        except ValueError:
-            raise Unclear("claims: not what a JWT can hold; see the numbers and the text") from None
-        algorithm = issuer.algorithms[0]
-        kind = kind_for(algorithm)
-        header = {"kid": key_id(kind)} | ({} if issuer.typ is None else {"typ": issuer.typ})
-        return sign(claims, self.keys[kind], algorithm, header), claims
+        header = {} if issuer.typ is None else {"typ": issuer.typ}
+        return signed(self.keys, claims, issuer.algorithms[0], header), claims
 
     def _claims(self, issuer: Issuer, wish: Wish) -> Claims:
         now = int(time.time())
@@ -98,8 +91,8 @@ class DevIssuer:
         }
         if wish.roles:
             where = issuer.roles[0] if issuer.roles else "roles"
-            _put(claims, where, list(wish.roles))
-        claims = required(issuer) | claims | _object(wish.claims)
+            put(claims, where, list(wish.roles))
+        claims = required(issuer) | claims | json_claims(wish.claims)
         return {name: value for name, value in claims.items() if value is not None}
 
     # --- what the page offers ---
@@ -121,6 +114,20 @@ class DevIssuer:
         return list(dict.fromkeys(one.name for one in places if isinstance(one, FromCookie)))
 
 
+def signed(
+    keys: Keys, claims: Claims, algorithm: str, header: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    """A token of these claims. Raises Unclear where they make none."""
+    try:
+        check_types(json_object(json.dumps(claims, ensure_ascii=False).encode()))
+    except AuthError as error:
+        raise Unclear(f"claims: {error}, found {error.found!r}") from None
+    except ValueError:
+        raise Unclear("claims: not what a JWT can hold; see the numbers and the text") from None
+    kind = kind_for(algorithm)
+    return sign(claims, keys[kind], algorithm, {"kid": key_id(kind), **header})
+
+
 def required(issuer: Issuer) -> Claims:
     """What every token of this issuer must have, filled with something that passes."""
     claims: Claims = {}
@@ -128,7 +135,7 @@ def required(issuer: Issuer) -> Claims:
     for name, wanted in (alternatives[0] if alternatives else {}).items():
         value = _passing(wanted)
         if value is not None:
-            _put(claims, name, value)
+            put(claims, name, value)
     now = int(time.time())
     own = {"jti": secrets.token_hex(8), "nbf": now, "auth_time": now}
     for name in issuer.required_claims:
@@ -155,7 +162,7 @@ def _passing(wanted: Any) -> Any:
     return None  # matches, or a claim that must be absent
 
 
-def _put(claims: Claims, name: str, value: Any) -> None:
+def put(claims: Claims, name: str, value: Any) -> None:
     """Set a claim, or what a JSON Pointer leads to (RFC 6901)."""
     if not name.startswith("/"):
         claims[name] = value
@@ -182,7 +189,8 @@ def _seconds(text: str) -> int:
         raise Unclear("expires: a number of seconds, such as 3600") from None
 
 
-def _object(text: str) -> Claims:
+def json_claims(text: str) -> Claims:
+    """Claims that somebody wrote as JSON. Raises Unclear."""
     try:
         found = json.loads(text or "{}", parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -7,38 +7,34 @@ page or from no browser at all, and everything that was sent is written escaped.
 
 import html
 import json
-from collections.abc import Iterable
-from pathlib import Path
-from string import Template
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
-from .issuer import DevIssuer, Unclear, Wish, listed, required
+from .forms import Form, as_json, choices, file, is_own, page, wish_of
+from .issuer import DevIssuer, Unclear, required
+from .signing_in import DISCOVERY, PAGE, TOKENS, Provider
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-HERE = Path(__file__).parent
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With less, browsers say nothing of where a form comes from: "Origin: null" (Fetch standard).
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-DISCOVERY = "/.well-known/openid-configuration"
 
 
-class _Form(Request):
-    max_content_length = 65_536
-    max_form_memory_size = 65_536
+Answer = Callable[[Form], Response]
 
 
 class Pages:
@@ -47,47 +43,60 @@ class Pages:
     def __init__(self, issuer: DevIssuer, port: int) -> None:
         self.issuer = issuer
         self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        self.provider = Provider.of(issuer, f"http://127.0.0.1:{port}")
+        # Browsers look at where a form's answer redirects to, as well.
+        back = "" if self.provider is None else f" {self.provider.origin}"
+        self.headers = HEADERS | {"Content-Security-Policy": POLICY + back}
+        self._gets: dict[str, Answer] = {
+            "/style.css": lambda _: Response(file("style.css"), mimetype="text/css"),
+            "/jwks.json": lambda _: as_json(issuer.jwks),
+        }
+        self._posts: dict[str, Answer] = {}
+        if issuer.issuers:
+            self._gets["/"] = self._form
+            self._posts |= {"/": self._token, "/token": self._token}
+        if self.provider is not None:
+            self._gets[PAGE] = self.provider.page
+            self._posts |= {PAGE: self.provider.page, TOKENS: self.provider.tokens}
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         try:
-            response = self.answer(_Form(environ))
+            response = self.answer(Form(environ))
         except HTTPException as error:  # a form that is none, or too long
             response = Response(f"{error.description}\n", error.code)
-        response.headers.update(HEADERS)
+        response.headers.update(self.headers)
         return response(environ, start_response)
 
-    def answer(self, request: _Form) -> Response:
+    def answer(self, request: Form) -> Response:
         """The response to a request."""
         host = request.headers.get("Host", "")
         if host not in self.hosts:
             return Response("This is a development issuer; it has another name.\n", 421)
         path = request.path
         if request.method in ("GET", "HEAD"):
-            if path == "/":
-                return self._form(request)
-            if path == "/style.css":
-                return Response((HERE / "style.css").read_bytes(), mimetype="text/css")
-            if path == "/jwks.json":
-                return _json(self.issuer.jwks)
+            if path in self._gets:
+                return self._gets[path](request)
             if path.endswith(DISCOVERY):
                 return self._discovery(host, path.removesuffix(DISCOVERY))
-        elif request.method == "POST" and path in ("/", "/token"):
-            if not _is_own(request, host):
+        elif request.method == "POST" and path in self._posts:
+            if not is_own(request, host):
                 return Response("This form belongs to another site.\n", 403)
-            return self._token(request, is_page=path == "/")
+            return self._posts[path](request)
         return Response("There is no such page.\n", 404)
 
     def _discovery(self, host: str, prefix: str) -> Response:
-        """OpenID Connect Discovery 1.0 section 3; there is no authorization endpoint here."""
+        """OpenID Connect Discovery 1.0 section 3; people sign in at one issuer at most."""
+        if self.provider and prefix in self.provider.places:
+            return as_json(self.provider.document)
         issuers = self.issuer.issuers
-        places = {"": issuers[0]} | {f"/{number}": one for number, one in enumerate(issuers)}
-        issuer = places.get(prefix)
+        places = {f"/{number}": one for number, one in enumerate(issuers)}
+        issuer = places.get(prefix or "/0")
         if issuer is None:
             return Response("There is no such issuer.\n", 404)
         iss = next(iter(issuer.spellings), issuer.issuer)
-        return _json(
+        return as_json(
             {
                 "issuer": iss,
                 "jwks_uri": f"http://{host}/jwks.json",
@@ -97,8 +106,8 @@ class Pages:
             }
         )
 
-    def _token(self, request: _Form, *, is_page: bool) -> Response:
-        wish = _wish(request)
+    def _token(self, request: Form) -> Response:
+        wish, is_page = wish_of(request), request.path == "/"
         try:
             token, claims = self.issuer.token(wish)
         except Unclear as error:
@@ -111,7 +120,7 @@ class Pages:
         if cookie and cookie not in self.issuer.cookies:
             return Response("No rule reads that cookie.\n", 400)
         done = f"The cookie <code>{html.escape(cookie)}</code> is set." if cookie else ""
-        response = _page(
+        response = page(
             "token.html",
             token=html.escape(token),
             claims=html.escape(json.dumps(claims, indent=2, ensure_ascii=False)),
@@ -131,8 +140,8 @@ class Pages:
             )
         return response
 
-    def _form(self, request: _Form, problem: str = "", status: int = 200) -> Response:
-        wish = _wish(request)
+    def _form(self, request: Form, problem: str = "", status: int = 200) -> Response:
+        wish = wish_of(request)
         try:
             issuer = self.issuer.named(wish.issuer or request.args.get("issuer", ""))
         except Unclear:
@@ -154,7 +163,7 @@ class Pages:
             f"{html.escape(name)}</button>\n"
             for name in self.issuer.cookies
         )
-        response = _page(
+        response = page(
             "login.html",
             issuer=html.escape(issuer.name),
             others=f'<nav aria-label="Issuers">{others}</nav>'
@@ -165,60 +174,11 @@ class Pages:
             if tenants
             else "",
             sub=html.escape(wish.sub),
-            roles=_choices("role", self.issuer.offered("roles", "any_role"), wish.roles),
-            scopes=_choices("scope", self.issuer.offered("scopes", "any_scope"), wish.scopes),
+            roles=choices("role", self.issuer.offered("roles", "any_role"), wish.roles),
+            scopes=choices("scope", self.issuer.offered("scopes", "any_scope"), wish.scopes),
             claims=html.escape(claims),
             expires=html.escape(wish.expires),
             cookies=cookies,
         )
         response.status_code = status
         return response
-
-
-def _is_own(request: Request, host: str) -> bool:
-    """Whether a form comes from this page, or from no browser: nobody else may set its cookies."""
-    origin = request.headers.get("Origin")
-    if origin is not None:
-        return origin == f"http://{host}"
-    return request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
-
-
-def _wish(request: _Form) -> Wish:
-    form = request.form
-    if not form:
-        return Wish()
-    return Wish(
-        issuer=form.get("issuer", ""),
-        tenant=form.get("tenant", ""),
-        sub=form.get("sub", "alice"),
-        # What is ticked stands as it is; what is written may hold several.
-        roles=(*form.getlist("role"), *listed(form.getlist("roles"), ",")),
-        scopes=(*form.getlist("scope"), *listed(form.getlist("scopes"), " ,\t")),
-        claims=form.get("claims", ""),
-        expires=form.get("expires", "3600"),
-    )
-
-
-def _choices(name: str, offered: list[str], chosen: tuple[str, ...]) -> str:
-    """Boxes to tick for what rules ask for, and a field for everything else."""
-    boxes = "".join(
-        f'<label class="box"><input type="checkbox" name="{name}" value="{html.escape(one)}"'
-        f"{' checked' if one in chosen else ''}> {html.escape(one)}</label>\n"
-        for one in offered
-    )
-    others = html.escape(", ".join(one for one in chosen if one not in offered))
-    label = "others, with commas between" if offered else "with commas between"
-    return (
-        f'{boxes}<input name="{name}s" value="{others}" placeholder="{label}" '
-        f'aria-label="{name}s: {label}" autocapitalize="off" spellcheck="false">'
-    )
-
-
-def _page(name: str, **values: str) -> Response:
-    """The file *name* with *values*, which are HTML already."""
-    text = Template((HERE / name).read_text("utf-8")).substitute(values)
-    return Response(text, mimetype="text/html")
-
-
-def _json(members: object) -> Response:
-    return Response(json.dumps(members), mimetype="application/json")

@@ -1,5 +1,6 @@
 """The issuer of a run, over HTTP on the loopback interface."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +20,22 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serving(issuer: DevIssuer) -> Iterator[str]:
-    """The address, for as long as it is served."""
-    server = make_server(HOST, 0, lambda *_: [], threaded=True, request_handler=_Quiet)
-    server.app = Pages(issuer, server.port)
+def listening() -> Iterator[tuple[socket.socket, str]]:
+    """A socket on a free port, and the address that is served there later."""
+    with socket.create_server((HOST, 0)) as sock:
+        yield sock, f"http://{HOST}:{sock.getsockname()[1]}"
+
+
+@contextmanager
+def serving(issuer: DevIssuer, sock: socket.socket) -> Iterator[Pages]:
+    """The pages, for as long as they are served."""
+    port = sock.getsockname()[1]
+    pages = Pages(issuer, port)
+    server = make_server(HOST, port, pages, threaded=True, request_handler=_Quiet, fd=sock.fileno())
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield f"http://{HOST}:{server.port}"
+        yield pages
     finally:
         server.shutdown()
         thread.join()

@@ -16,6 +16,7 @@ import math
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from jwtguard.core import revocation
 from jwtguard.core.client_auth import ClientAuthentication
@@ -24,18 +25,18 @@ from jwtguard.core.errors import Problem
 from jwtguard.core.issuer import Issuer
 from jwtguard.core.keyloader import LocalKeys
 from jwtguard.core.model import Clock
-from jwtguard.core.paths import Pattern, return_address
+from jwtguard.core.paths import SAFE_IN_PATH, Pattern, return_address
 from jwtguard.core.rates import Rate
 from jwtguard.core.remote import Discovery
 from jwtguard.core.store import Store
 from jwtguard.core.wording import as_list, did_you_mean
 from jwtguard.revocations import Revocations
 
-from .cookies import Cookies
+from .cookies import MAX_AGE, Cookies
 from .provider import Provider
 from .refreshing import Refreshing
-from .sealing import MAX_SECRETS, MIN_SECRET, Keys
-from .sessions import OURS, Sessions
+from .sealing import MIN_SECRET, Keys, secrets_of
+from .sessions import JUDGING, OURS, Sessions
 from .signing_in import SigningIn, Words
 from .signing_out import SigningOut
 from .site import Site
@@ -66,7 +67,8 @@ class Login:
     - ``userinfo``: ask that endpoint too.
     - ``idle``: seconds without a request after which a session ends; ``lifetime``: after which it
       ends in any case.
-    - ``rate``: how often an address may ask for its paths, as a rule's ``rate``.
+    - ``rate``: how often an address may ask for its paths, as a rule's ``rate``; the provider,
+      who calls ``backchannel_path``, as often as it likes.
     - ``timeout``: seconds for an exchange with the provider; ``insecure_http``: allow plain http,
       to loopback and private addresses only.
 
@@ -117,7 +119,7 @@ class Login:
         self.timeout = timeout
         self.insecure_http = insecure_http
         self.rate = rate
-        self._secrets, found = _secrets_of(secret)
+        self._secrets, found = secrets_of(secret)
         self._is_secret_missing = secret is None
         self.problems: list[Problem] = [
             *self.client.problems,
@@ -138,15 +140,16 @@ class Login:
             except ValueError as error:
                 yield word, str(error)
                 continue
-            if pattern.names or "*" in path or path.endswith("/") or not path.isascii():
+            plain = path == quote(path, safe=SAFE_IN_PATH) and not path.endswith("/")
+            if pattern.names or "*" in path or not plain:
                 yield word, f"is a plain path such as {PATHS[word]!r}; found {path!r}"
-        if len(set(self.paths)) < len(self.paths):
+        if any(self.paths.count(path) > 1 for path in self.paths):
             yield "login_path", "is the same as another path of the login; each needs its own"
         for word in ("after_login", "after_logout"):
             path = getattr(self, word)
             if not isinstance(path, str) or (path != "/" and return_address(path) != path):
                 yield word, f"is a path of this site, such as '/'; found {path!r}"
-            elif path.partition("?")[0] in self.paths:
+            elif path.partition("?")[0].rstrip("/") in self.paths:
                 yield word, f"{path!r} is a path of the login itself; browsers would go in circles"
 
     def _other_problems(self) -> Iterable[Problem]:
@@ -161,10 +164,15 @@ class Login:
         for name in self.claims:
             if name in OURS:
                 yield "claims", f"{name!r} is in every session already; leave it out"
-        for word in ("idle", "lifetime", "timeout"):
+            elif name in JUDGING:
+                yield "claims", f"{name!r} would decide whether the session is good; leave it out"
+        for word in ("idle", "lifetime"):
             value = getattr(self, word)
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                yield word, f"is a number of seconds above 0; found {value!r}"
+            if type(value) not in (int, float) or not 1 <= value <= MAX_AGE:
+                limit = f"from 1 to {MAX_AGE:,} (400 days, as browsers keep cookies)"
+                yield word, f"is a number of seconds {limit}; found {value!r}"
+        if type(self.timeout) not in (int, float) or not 0 < self.timeout < math.inf:
+            yield "timeout", f"is a number of seconds above 0; found {self.timeout!r}"
         for word in ("userinfo", "insecure_http"):
             if not isinstance(getattr(self, word), bool):
                 yield word, f"is true or false; found {getattr(self, word)!r}"
@@ -204,11 +212,11 @@ class Login:
         if self.insecure_http:
             switches.append("insecure_http is set for login")
         trusted = self._trusted(issuers) if not problems else None
-        if problems:
-            return None, problems
+        if problems or (trusted is not None and trusted.problems):
+            return None, problems  # the issuer's are told with it
         iss = self.issuer if trusted is None else trusted.issuer
-        person, document, found = self._provider_of(iss, trusted, issuers)
-        if person is None or iss is None:
+        person, document, found = self._provider_of(iss, trusted, issuers, clock)
+        if person is None or iss is None or found:
             return None, found
         provider = Provider(
             iss,
@@ -218,7 +226,7 @@ class Login:
             insecure_http=self.insecure_http,
             clock=clock,
         )
-        problems = [*found, *provider.problems(), *_of_ours(person.problems)]
+        problems = [*_of_ours(person.problems)]
         if problems:
             return None, problems
         keys = Keys(known)
@@ -231,7 +239,7 @@ class Login:
             self.claims,
             self.default_roles,
             self.userinfo,
-            *self.paths[:2],
+            self.paths,
             self.after_login,
         )
         signing_in = SigningIn(words, origin, provider, person, keys, cookies, sessions, clock)
@@ -258,7 +266,7 @@ class Login:
             clock,
         )
         if trusted is not None:
-            trusted.id_tokens_for = self.client.client_id
+            trusted.id_tokens_for.add(self.client.client_id)
         site = Site(
             origin,
             self.paths,
@@ -280,7 +288,7 @@ class Login:
         return None
 
     def _provider_of(
-        self, iss: str | None, trusted: Issuer | None, issuers: Sequence[Issuer]
+        self, iss: str | None, trusted: Issuer | None, issuers: Sequence[Issuer], clock: Clock
     ) -> tuple[Issuer | None, str, Sequence[Problem]]:
         """The issuer of id_tokens, the address of the provider's document, and problems."""
         if trusted is None and "://" not in self.issuer:
@@ -307,7 +315,7 @@ class Login:
         if "?" in iss:
             return None, "", [("issuer", "has a query, where discovery finds nothing")]
         document = discovery_address(iss)
-        keys: Any = Discovery(insecure_http=self.insecure_http, timeout=self.timeout)
+        keys: Any = Discovery(insecure_http=self.insecure_http, timeout=self.timeout, clock=clock)
         algorithms: Sequence[str] = self.algorithms or ("RS256",)
         if trusted is not None:
             keys = list(trusted.given_sources)
@@ -365,36 +373,3 @@ def _told_by(person: Issuer) -> Issuer:
 
 
 MAX_LOGOUT_AGE = 600  # seconds after which a logout token, replayed, ends nothing any more
-
-
-def _secrets_of(given: object) -> tuple[list[bytes], list[Problem]]:
-    found: list[bytes] = []
-    problems: list[Problem] = []
-    for index, one in enumerate([given] if isinstance(given, bytes) else as_list(given)):
-        where = "secret" if not isinstance(given, list | tuple) else f"secret[{index}]"
-        if isinstance(one, LocalKeys):
-            material = [key.material for key in one.current().keys if key.kind == "oct"]
-            problems += [(where, what) for _, what in one.problems]
-            if not material and not one.problems:
-                problems.append((where, "is a Secret; public keys seal nothing"))
-            found += material
-            continue
-        if isinstance(one, str):
-            one = one.encode("utf-8", "surrogateescape")
-        if not isinstance(one, bytes):
-            problems.append((where, f"is text or bytes; found {type(one).__name__}"))
-        elif len(one) < MIN_SECRET:
-            problems.append(
-                (
-                    where,
-                    f"has {len(one)} bytes; {MIN_SECRET} are needed at least. "
-                    "`jwtguard keygen HS256` makes a good one",
-                )
-            )
-        else:
-            found.append(one)
-    if len(found) > MAX_SECRETS:
-        problems.append(("secret", f"are {len(found)}; {MAX_SECRETS} are understood at most"))
-    if given is not None and not found and not problems:
-        problems.append(("secret", "is empty"))
-    return found, problems

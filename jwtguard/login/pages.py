@@ -39,8 +39,10 @@ def sign_out(action: str, back: str) -> Deny:
     return plain(200, body, "text/html; charset=utf-8", _FRAMED_BY_NOBODY)
 
 
-# A page of another site around this one could make people click (RFC 9700 section 4.16).
+# A page of another site around this one could make people click (RFC 9700 section 4.16). Of a form
+# on a page with "no-referrer" browsers say "Origin: null" (Fetch section 3.1): nobody's.
 _FRAMED_BY_NOBODY: Pairs = (
+    ("Referrer-Policy", "same-origin"),
     (
         "Content-Security-Policy",
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
@@ -51,10 +53,11 @@ _FRAMED_BY_NOBODY: Pairs = (
 
 def plain(status: int, body: bytes, content_type: str, added: Pairs = ()) -> Deny:
     """An answer with a body."""
+    named = {name for name, _ in added}
     headers = (
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
         *added,
-        *ALWAYS,
+        *((name, value) for name, value in ALWAYS if name not in named),
     )
     return Deny(None, status, headers, body)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from jwtguard.core.claims import Claims
@@ -56,10 +56,6 @@ class Provider:
         self._ask_at = -math.inf
         self._attempt = 0
 
-    def problems(self) -> Iterable[tuple[str, str]]:
-        """What is wrong with its address."""
-        return address_problems("issuer", self._document, self.insecure_http)
-
     def metadata(self) -> Flow[Claims]:
         """What the provider says of itself; for an hour, and on if it cannot be asked."""
         if self._clock() < self._ask_at:
@@ -92,9 +88,8 @@ class Provider:
         for name in ("authorization_endpoint", "token_endpoint"):
             if name not in document:
                 raise FetchError(f"{self._document} names no {name}")
-        for name, address in document.items():
-            if not name.endswith("_endpoint") or name in _NOT_OURS:
-                continue
+        for name in _ASKED.intersection(document):
+            address = document[name]
             problems = any(address_problems(name, address, self.insecure_http))
             if problems or len(address) > MAX_ADDRESS:
                 raise FetchError(f"{self._document} names no usable {name}")
@@ -184,8 +179,17 @@ class Provider:
         raise Refused(f"the provider answered {answer.status}: {escaped(error)}", error)
 
 
-# Named in documents of many providers, and never asked by us.
-_NOT_OURS = frozenset({"registration_endpoint", "introspection_endpoint", "check_session_iframe"})
+# Those that are asked, or that browsers are sent to; what else a document names is nothing to us.
+_ASKED = frozenset(
+    {
+        "authorization_endpoint",
+        "token_endpoint",
+        "userinfo_endpoint",
+        "end_session_endpoint",
+        "pushed_authorization_request_endpoint",
+        "revocation_endpoint",
+    }
+)
 
 
 def _is_printable(text: str) -> bool:

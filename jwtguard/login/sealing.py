@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from jwt.utils import base64url_encode
 
 from jwtguard.core.claims import Claims
+from jwtguard.core.errors import Problem
 from jwtguard.core.jose import base64url_decode, json_object
-from jwtguard.core.keyloader import Secret
+from jwtguard.core.keyloader import LocalKeys, Secret
+from jwtguard.core.wording import as_list
 
 MIN_SECRET = 32  # bytes
 MAX_SECRETS = 8
@@ -66,3 +68,41 @@ def key_id(key: bytes) -> str:
 
 def _derived(secret: bytes, use: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=use).derive(secret)
+
+
+def secrets_of(given: object) -> tuple[list[bytes], list[Problem]]:
+    """The secrets that somebody configured, and the problems with them."""
+    found: list[bytes] = []
+    problems: list[Problem] = []
+    for index, one in enumerate([given] if isinstance(given, bytes) else as_list(given)):
+        where = "secret" if not isinstance(given, list | tuple) else f"secret[{index}]"
+        if isinstance(one, LocalKeys):
+            material: list[Any] = [key.material for key in one.current().keys if key.kind == "oct"]
+            problems += [(where, what) for _, what in one.problems]
+            if not material and not one.problems:
+                problems.append((where, "is a Secret; public keys seal nothing"))
+        else:
+            material = [one]
+        for secret in material:
+            try:
+                secret = secret.encode() if isinstance(secret, str) else secret
+            except UnicodeEncodeError:
+                problems.append((where, "is not text that UTF-8 can write"))
+                continue
+            if not isinstance(secret, bytes):
+                problems.append((where, f"is text or bytes; found {type(secret).__name__}"))
+            elif len(secret) < MIN_SECRET:
+                problems.append(
+                    (
+                        where,
+                        f"has {len(secret)} bytes; {MIN_SECRET} are needed at least. "
+                        "`jwtguard keygen HS256` makes a good one",
+                    )
+                )
+            else:
+                found.append(secret)
+    if len(found) > MAX_SECRETS:
+        problems.append(("secret", f"are {len(found)}; {MAX_SECRETS} are understood at most"))
+    if given is not None and not found and not problems:
+        problems.append(("secret", "is empty"))
+    return found, problems

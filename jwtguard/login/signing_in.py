@@ -20,6 +20,7 @@ from jwt.utils import base64url_encode
 from jwtguard.core.candidates import Candidates, Directory
 from jwtguard.core.claims import Claims, roles_of
 from jwtguard.core.errors import (
+    AuthError,
     ClaimMismatch,
     FetchError,
     InvalidToken,
@@ -35,7 +36,7 @@ from jwtguard.core.refused import escaped
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
 
-from .cookies import Cookies
+from .cookies import MAX_FIELD, Cookies
 from .pages import to
 from .provider import Provider, Refused
 from .refreshing import Refreshing
@@ -46,7 +47,9 @@ log = logging.getLogger("jwtguard.login")
 
 MAX_SIGN_INS = 3  # that one browser has begun and not finished, as in several tabs
 MAX_AGE = 600  # seconds from leaving to coming back
-MAX_RETURN = 1024  # characters of the address to come back to
+# Characters of the address to come back to: three of them and a session leave the Cookie field
+# some room in the 8 KiB that servers take.
+MAX_RETURN = 512
 MAX_QUERY = 8192  # characters
 MAX_FIELDS = 32  # of a query
 
@@ -62,9 +65,18 @@ class Words:
     claims: Sequence[str]
     default_roles: Sequence[str]
     userinfo: bool
-    login_path: str
-    callback_path: str
+    paths: Sequence[str]
     after_login: str
+
+    @property
+    def login_path(self) -> str:
+        """Where a sign-in begins."""
+        return self.paths[0]
+
+    @property
+    def callback_path(self) -> str:
+        """Where the provider sends browsers back to."""
+        return self.paths[1]
 
 
 class SigningIn:
@@ -93,10 +105,11 @@ class SigningIn:
         self._clock = clock
         self.refreshing: Refreshing | None = None
 
-    def own(self, request: Request, path: str) -> str:
-        """One of our paths as browsers see it, with the mount prefix."""
-        address = return_address(quote(request.mount + path, safe=SAFE_IN_PATH, errors="replace"))
-        return path if address == "/" else address
+    def own(self, request: Request, address: str) -> str:
+        """One of our addresses as browsers see it, with the mount prefix."""
+        mount = quote(request.mount, safe=SAFE_IN_PATH, errors="replace")
+        mounted = return_address(mount + address)
+        return address if mounted == "/" else mounted
 
     # --- leaving ---
 
@@ -116,46 +129,57 @@ class SigningIn:
             "code_challenge": base64url_encode(sha256(verifier.encode()).digest()).decode(),
             "code_challenge_method": "S256",
         }
+        wanted = self._wanted(request)
         try:
             endpoint = (yield from self._provider.metadata())["authorization_endpoint"]
             pushed = yield from self._provider.pushed(asked)
         except FetchError as error:
-            raise self._unavailable(request, error) from None
+            raise _toward(wanted, self._unavailable(request, error)) from None
         except Refused as error:
-            raise self._failed(request, "oauth2_error", error) from None
+            raise _toward(wanted, self._failed(request, "oauth2_error", error)) from None
         if pushed is not None:
             asked = {"client_id": asked["client_id"], "request_uri": pushed}
         sealed = self._keys.seal(
             f"sign-in {state}",
-            {"n": nonce, "v": verifier, "u": back, "r": self._wanted(request), "t": int(now)},
+            {"n": nonce, "v": verifier, "u": back, "r": wanted, "t": int(now)},
         )
         mark = "&" if "?" in endpoint else "?"
         name = self._cookie_of(state)
         return to(
             f"{endpoint}{mark}{urlencode(asked, quote_via=quote)}",
-            [*self._too_many(request), self._cookies.set(name, sealed, MAX_AGE)],
+            [*self._too_many(request, sealed), self._cookies.set(name, sealed, MAX_AGE)],
         )
 
     def _wanted(self, request: Request) -> str:
         """The page to come back to, within this site; one that is not there is the first page."""
+        first = self.own(request, self._words.after_login)
         pairs = _pairs(request.query) or ()
         given = [value for name, value in pairs if name == "next"]
-        if len(given) != 1 or len(given[0]) > MAX_RETURN:
-            return self._words.after_login
+        if len(given) != 1:
+            return first
         address = return_address(given[0])
         path = address.partition("?")[0]
-        ours = (self._words.login_path, self._words.callback_path)
-        if address == "/" or path.rstrip("/") in [self.own(request, one) for one in ours]:
-            return self._words.after_login
-        return address
+        if address == "/" or len(address) > MAX_RETURN:
+            return first
+        # Signing in anew, or out again, is not what anybody was about to do.
+        ours = [self.own(request, one) for one in self._words.paths]
+        return first if path.rstrip("/") in ours else address
 
     def _cookie_of(self, state: str) -> str:
         return f"{self._cookies.prefix}login-{state[:17]}"
 
-    def _too_many(self, request: Request) -> Pairs:
+    def _too_many(self, request: Request, sealed: str) -> Pairs:
         """Take away the oldest sign-ins that nobody finished: the field must not grow."""
-        begun = [*self._cookies.sent(request, "login-")]
-        return [self._cookies.clear(name) for name in begun[: 1 - MAX_SIGN_INS]]
+        begun = self._cookies.begun(request)
+        sizes = {name: len(name) + len(value) for name, value in FromCookie.pairs(request)}
+        size = sum(sizes.values()) + len(sealed)
+        gone: list[str] = []
+        for name in begun:  # the oldest first
+            if len(begun) - len(gone) < MAX_SIGN_INS and size <= MAX_FIELD:
+                break
+            gone.append(name)
+            size -= sizes[name]
+        return [self._cookies.clear(name) for name in gone]
 
     # --- coming back ---
 
@@ -180,8 +204,7 @@ class SigningIn:
             added = self._sessions.cookies(claims, request)
         except SignInFailed as error:
             error.headers = (gone,)
-            error.again += f"?next={quote(begun['r'], safe='')}"  # where they wanted to go
-            raise
+            raise _toward(begun["r"], error) from None
         except TooLarge as error:
             raise self._failed(request, "session_too_large", error, (gone,), 503) from None
         return to(begun["r"], [gone, *added])
@@ -195,7 +218,8 @@ class SigningIn:
             return None
         # The state is what the seal is for: the cookie of another one does not open.
         begun = self._keys.unseal(f"sign-in {state}", values[0])
-        if begun is None or not 0 <= self._clock() - begun["t"] < MAX_AGE:
+        # The clock of the process that began it may be ahead of this one's.
+        if begun is None or self._clock() - begun["t"] >= MAX_AGE:
             return None
         return begun
 
@@ -275,6 +299,8 @@ class SigningIn:
         if not isinstance(verified, Verified):
             verified = yield from verified
         claims = verified.claims
+        if not claims["sub"]:
+            raise MissingClaim("sub", hint="an empty one is nobody")
         if nonce is not None and not _same(claims.get("nonce"), nonce):
             raise ClaimMismatch("nonce", hint="the id_token belongs to another sign-in")
         client = self._provider.client.client_id
@@ -282,7 +308,10 @@ class SigningIn:
         if claims.get("azp", None if several else client) != client:
             raise ClaimMismatch("azp", found=claims.get("azp"), want=client)
         if "at_hash" in claims:
-            _check_hash(verified.header["alg"], claims["at_hash"], tokens.get("access_token"))
+            algorithm = verified.header["alg"]
+            if algorithm == "EdDSA" and verified.key is not None:
+                algorithm = verified.key.kind  # the name leaves the curve to the key (RFC 8037)
+            _check_hash(algorithm, claims["at_hash"], tokens.get("access_token"))
         return claims
 
     def _userinfo(self, request: Request, tokens: Claims, person: Claims) -> Flow[Claims]:
@@ -308,11 +337,19 @@ class SigningIn:
     ) -> SignInFailed:
         again = self.own(request, self._words.login_path)
         error = SignInFailed(code, SAID[code], again=again, status=status, hint=str(why))
+        if isinstance(why, AuthError):
+            error.found, error.want = why.found, why.want
         error.headers = headers
         return error
 
     def _unavailable(self, request: Request, error: Exception) -> SignInFailed:
         return self._failed(request, "token_exchange_failed", error, status=503)
+
+
+def _toward(page: str, error: SignInFailed) -> SignInFailed:
+    """Whoever begins again comes to the page that was asked for."""
+    error.again += f"?next={quote(page, safe='')}"
+    return error
 
 
 # What a person reads, who can do nothing about the cause; nothing of the provider's or the
@@ -329,7 +366,7 @@ SAID = {
 
 
 def _pairs(query: str) -> list[tuple[str, str]] | None:
-    if len(query) > MAX_QUERY:
+    if len(query) > MAX_QUERY or not query.isascii():  # RFC 3986 section 2
         return None
     try:
         return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
@@ -352,7 +389,6 @@ _HASHES: Mapping[str, Callable[[bytes], bytes]] = {
     "256": lambda data: sha256(data).digest(),
     "384": lambda data: sha384(data).digest(),
     "512": lambda data: sha512(data).digest(),
-    "EdDSA": lambda data: sha512(data).digest(),
     "Ed25519": lambda data: sha512(data).digest(),
     "Ed448": lambda data: shake_256(data).digest(114),
 }

@@ -16,11 +16,13 @@ from jwtguard.core.errors import (
     InvalidRequest,
     InvalidToken,
     MissingClaim,
+    Unavailable,
 )
 from jwtguard.core.issuer import Issuer
 from jwtguard.core.model import Ask, Clock, Deny, Flow, Request
 from jwtguard.core.refused import escaped
 from jwtguard.core.revocation import Revocations
+from jwtguard.core.signin import SESSION
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
 
@@ -74,18 +76,27 @@ class SigningOut:
         """
         if method == "POST":
             check_same_site(request, method, (self._origin,))
-        elif list(request.headers.get_all("sec-fetch-site")) not in (["same-origin"], ["none"]):
+        elif not _is_meant(request):
             return sign_out(action, back)
         session = self._sessions.read(request)
         if session is not None:
-            until = self._clock() + self._lifetime
-            self.revocations.revoke("jti", session["jti"], issuer="session", until=until)
+            yield from self._end(session)
             if self._refreshing is not None and session.get("refresh"):
                 yield from self._refreshing.forget(session)
         gone = self._sessions.cleared(request)
-        begun = [self._cookies.clear(name) for name in self._cookies.sent(request, "login-")]
+        begun = [self._cookies.clear(name) for name in self._cookies.begun(request)]
         location = yield from self._elsewhere(back)
         return to(location, [*gone, *begun], 303 if method == "POST" else 302)
+
+    def _end(self, session: Claims) -> Flow[None]:
+        """A copy of the cookie is worth nothing any more."""
+        until = self._until()
+        try:
+            yield from self.revocations.revoke_flow(
+                "jti", session["jti"], issuer=SESSION, until=until
+            )
+        except Unavailable as error:  # it is ended here, and the browser is to lose it anyway
+            log.error("a session that was signed out is not ended everywhere yet: %s", error)
 
     def _elsewhere(self, back: str) -> Flow[str]:
         """Where the provider ends its own session, and sends the browser back from."""
@@ -115,16 +126,16 @@ class SigningOut:
         except (InvalidRequest, InvalidToken) as error:
             log.warning("back-channel logout refused: %s", _described(error))
             return plain(400, b'{"error": "invalid_request"}', "application/json")
-        until = self._clock() + self._lifetime
-        for kind in ("sid", "sub"):
-            value = claims.get(kind)
-            if value is not None:
-                # With a sid, only the sessions of that one; new ones of it are begun afterwards.
-                self.revocations.revoke(
-                    kind, value, issuer="session", before=self._clock(), until=until
-                )
-                break
+        # With a sid, only the sessions of that one; new ones of it are begun afterwards.
+        kind = "sub" if claims.get("sid") is None else "sid"
+        yield from self.revocations.revoke_flow(
+            kind, claims[kind], issuer=SESSION, before=self._clock(), until=self._until()
+        )
         return plain(200, b"", "text/plain; charset=utf-8")
+
+    def _until(self) -> float:
+        """When no session of now is any good: a second more, as their times are rounded."""
+        return self._clock() + self._lifetime + self._sessions.issuer.leeway + 1
 
     def _logout(self, body: bytes) -> Flow[Claims]:
         if len(body) > MAX_BODY:
@@ -152,6 +163,27 @@ class SigningOut:
         if claims.get("sub") is None and claims.get("sid") is None:
             raise MissingClaim("sid", hint="neither sub nor sid says whose sessions end")
         return claims
+
+
+def _is_meant(request: Request) -> bool:
+    """Whether a person follows the address, typed or on a page of ours (Fetch Metadata).
+
+    An image in somebody's comment is on a page of ours too, and what is only prefetched was not
+    followed yet.
+    """
+    said = {
+        name: ", ".join(request.headers.get_all(name))
+        for name in ("sec-fetch-site", "sec-fetch-dest", *_AHEAD)
+    }
+    return (
+        said["sec-fetch-site"] in ("same-origin", "none")
+        and said["sec-fetch-dest"] in ("", "document", "empty")
+        and not any("prefetch" in said[name] for name in _AHEAD)
+    )
+
+
+# Browsers say it in the first two; scripts that fetch what the pointer is over in the third.
+_AHEAD = ("sec-purpose", "purpose", "x-sec-purpose")
 
 
 def _described(error: AuthError) -> str:

@@ -35,8 +35,9 @@ class Site:
     ) -> None:
         self.origin = origin
         self.paths = tuple(paths)
-        self.login_path, self._callback, self._logout, self._backchannel = paths
+        self.login_path, self._callback, self._logout, self.backchannel_path = paths
         self.issuer = sessions.issuer
+        self.idp = provider.issuer
         self.place = sessions.place
         self.revocations = signing_out.revocations
         self.is_due = sessions.is_due
@@ -61,7 +62,7 @@ class Site:
             return (yield from self._in.begin(request))
         if path == self._callback:
             return (yield from self._in.finish(request))
-        if path == self._backchannel:
+        if path == self.backchannel_path:
             return (yield from self._out.told(request))
         action, back = (self._in.own(request, one) for one in (self._logout, self._after_logout))
         return (yield from self._out.leave(request, method, action, back))

@@ -312,7 +312,7 @@ class FakeIssuer:
         it. *claims* are those of the id_token, as in :meth:`token`. Raises ValueError for another
         address.
         """
-        return self.sign_ins.begin(self, address, sub, claims)
+        return self.sign_ins.begin(str(self.issuer), address, sub, claims)
 
     def introspected(self, raw: str) -> Claims:
         """What the introspection endpoint says of a token (RFC 7662 section 2.2)."""

@@ -43,7 +43,7 @@ def _document(idp: "FakeIssuer", method: str, url: str, body: bytes) -> tuple[in
     if url == idp.jwks_uri:
         return 200, idp.jwks()
     if url == f"{idp.address}/token" and method == "POST":
-        return idp.sign_ins.tokens(idp, body)
+        return idp.sign_ins.tokens(idp.token, body)
     if url == idp.introspection_endpoint:
         asked = parse_qs(body.decode("utf-8", "replace")).get("token", [])
         if method != "POST" or len(asked) != 1:

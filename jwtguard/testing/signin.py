@@ -2,9 +2,9 @@
 
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from jwtguard.core.claims import Claims
@@ -14,21 +14,20 @@ from jwtguard.core.model import Request
 from jwtguard.core.wording import as_list
 from jwtguard.login.site import Site
 
-if TYPE_CHECKING:
-    from .issuer import FakeIssuer
-
 MAX_CODES = 1024  # that nobody has come for
 
 
 class SignIns:
-    """The codes of a fake issuer that nobody has come for, and whom they stand for."""
+    """The codes of a provider that nobody has come for, and whom they stand for."""
 
     def __init__(self) -> None:
         self._codes: dict[str, tuple[Mapping[str, str], str, Claims]] = {}
-        self._people: dict[str, Claims] = {}
 
-    def begin(self, idp: "FakeIssuer", address: str, sub: str, claims: Claims) -> str:
-        """The address that the browser is sent back to."""
+    def begin(self, iss: str, address: str, sub: str, claims: Claims) -> str:
+        """The address that the browser is sent back to; *iss* is the provider's.
+
+        Raises ValueError where *address* is none that a sign-in begins with.
+        """
         asked = dict(parse_qsl(urlsplit(address).query))
         missing = {"client_id", "redirect_uri", "code_challenge", "state"} - asked.keys()
         if missing:
@@ -37,13 +36,17 @@ class SignIns:
             self._codes.pop(next(iter(self._codes)), None)
         code = secrets.token_urlsafe(16)
         self._codes[code] = asked, sub, claims
-        answer = {"code": code, "state": asked["state"], "iss": str(idp.issuer)}
+        answer = {"code": code, "state": asked["state"], "iss": iss}
         mark = "&" if "?" in asked["redirect_uri"] else "?"
         return f"{asked['redirect_uri']}{mark}{urlencode(answer)}"
 
-    def tokens(self, idp: "FakeIssuer", body: bytes) -> tuple[int, Claims]:
-        """What the token endpoint says (RFC 6749 section 5); every client may ask."""
-        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+    def tokens(self, id_token: Callable[..., str], body: bytes) -> tuple[int, Claims]:
+        """What the token endpoint says (RFC 6749 section 5); every client may ask.
+
+        *id_token* makes one of ``sub`` and claims, leaving out those that are None.
+        """
+        fields = parse_qs(body.decode("utf-8", "replace"))
+        form = {name: values[0] for name, values in fields.items()}
         asked, sub, claims = self._codes.pop(form.get("code", ""), ({}, "", {}))
         digest = sha256(form.get("code_verifier", "").encode()).digest()
         challenge = urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -58,7 +61,7 @@ class SignIns:
             "access_token": secrets.token_urlsafe(16),
             "token_type": "Bearer",
             "expires_in": 3600,
-            "id_token": idp.token(sub, **said),
+            "id_token": id_token(sub, **said),
         }
 
 

@@ -175,6 +175,23 @@ def test_a_proxy_that_was_forgotten_is_told_of_once(client, headers, said, caplo
     assert said in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("client", "forwarded"),
+    [
+        ("8.8.8.8", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1"),
+        ("192.168.1.7", "1.1.1.1, 192.168.1.7, 10.0.0.1"),  # as uvicorn reads it
+    ],
+)
+def test_what_is_as_it_should_be_is_not_told_of(client, forwarded, caplog):
+    guard = make_guard(Rule("/x", rate="2/minute"), trusted_proxies="10.0.0.0/8")
+    caplog.clear()
+
+    assert ask(guard, ALICE, client=client, headers=[("X-Forwarded-For", forwarded)]).status == 200
+
+    assert [r for r in caplog.records if r.name == "jwtguard"] == []
+
+
 def test_the_log_line_of_a_refusal_names_the_limit_and_the_address(caplog):
     guard = make_guard(Rule("/x", rate={"limit": "1/second", "burst": 2}), clock=Time())
 

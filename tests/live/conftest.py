@@ -8,7 +8,7 @@ import pytest
 from .browser import NAMES, Browser, chromium
 from .certificate import Certificate, certify
 from .openid import OpenID, private_jwk, provider
-from .sites import DOORS, PEOPLE, Site, site
+from .sites import DOORS, PEOPLE, Site, Visitor, site
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +56,23 @@ def modern(_browsers) -> Browser:
     found: Browser = _browsers[True]
     found.forget()
     return found
+
+
+@pytest.fixture
+def unpushed(people) -> Iterator[OpenID]:
+    """The provider, while it takes no pushed authorization requests."""
+    people.tell(pushed=False)
+    yield people
+    people.tell(pushed=True)
+
+
+@pytest.fixture
+def ada(app) -> Iterator[Visitor]:
+    with app.visitor() as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def mallory(app) -> Iterator[Visitor]:
+    with app.visitor() as visitor:
+        yield visitor

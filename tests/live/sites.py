@@ -4,12 +4,12 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -22,6 +22,7 @@ from .certificate import Certificate
 from .openid import OpenID
 from .servers import Server, free_port, serve
 
+SESSION = "__Host-jwtguard-session"
 DOORS = {"wsgi": "gunicorn", "asgi": "uvicorn-h11"}
 PEOPLE = {
     "ada": {
@@ -96,7 +97,8 @@ def site(
     }
     signs = "jwks" in (metadata or {})
     own = {} if signs else {"client_secret": f"{SECRET} s%cret: with+odd&characters="}
-    openid.register(client_id, **client | own | (metadata or {}))
+    given = client | own | (metadata or {})
+    openid.register(client_id, **{word: it for word, it in given.items() if it is not None})
     beside = {"client_id": f"authlib-{port}", "client_secret": secrets.token_urlsafe(32)}
     openid.register(**beside, redirect_uris=[f"{public}/authlib/callback"])
     guard = {
@@ -203,9 +205,15 @@ class Visitor:
 
     def cookies(self) -> dict[str, str]:
         """Of the site, by name."""
-        host = self.site.url("/").partition("://")[2].partition(":")[0]
+        host = urlsplit(self.site.public).hostname
         jar = self.http.cookies.jar
         return {cookie.name: cookie.value or "" for cookie in jar if cookie.domain == host}
+
+    def take(self, cookies: Mapping[str, str]) -> None:
+        """Have these cookies of the site, and no other."""
+        self.http.cookies.clear()
+        for name, value in cookies.items():
+            self.http.cookies.set(name, value, domain=urlsplit(self.site.public).hostname or "")
 
     def sign_in(self, path: str = "/inside", name: str = "ada") -> httpx2.Response:
         """Ask for *path*, sign in where that is asked for, and come back."""
@@ -257,3 +265,24 @@ def target(answer: httpx2.Response) -> str:
     """Where an answer sends to."""
     assert answer.is_redirect, f"{answer.status_code} {answer.request.url}: {answer.text}"
     return urljoin(str(answer.request.url), answer.headers["location"])
+
+
+def changed(address: str, **fields: str | None) -> str:
+    """An address with other parameters; None takes one away."""
+    parts = urlsplit(address)
+    kept = dict(parse_qsl(parts.query, keep_blank_values=True)) | fields
+    return parts._replace(
+        query=urlencode({k: v for k, v in kept.items() if v is not None})
+    ).geturl()
+
+
+def of(address: str, name: str) -> str:
+    """A parameter of an address."""
+    return dict(parse_qsl(urlsplit(address).query))[name]
+
+
+def session_set(answer: httpx2.Response) -> list[str]:
+    """The values that an answer gives to the session's cookie."""
+    lines = answer.headers.get_list("set-cookie")
+    found = [re.match(rf"{SESSION}\w*=([^;]*)", line) for line in lines]
+    return [match[1] for match in found if match and match[1]]

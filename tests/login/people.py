@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 from base64 import urlsafe_b64encode
+from copy import copy
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from jwtguard import Guard, Issuer, JWKSet, Login, Rule, drive
 from jwtguard.core import Allow, Deny, Fetched, Request
@@ -16,6 +17,11 @@ ISS = "https://login.example.com/"
 ORIGIN = "https://app.example.com"
 SECRET = "a secret of the service, long enough"
 CLIENT = {"client_id": "app", "client_secret": "the client's own"}
+JSON = {"Accept": "application/json"}
+ACCESS_TOKEN = "an-access-token-of-the-provider"
+UNTOLD = set()
+"""What no log may hold: `conftest` looks after each test."""
+IDP = FakeIssuer(ISS, audience="app", algorithm="RS256")  # a new key for each would take long
 RULES = [Rule("/open", access="public"), Rule("/maybe", access="optional")]
 
 
@@ -24,7 +30,8 @@ class Provider:
 
     def __init__(self, clock=None, **claims):
         self.clock = clock or Clock(1_800_000_000)
-        self.idp = FakeIssuer(ISS, audience="app", algorithm="RS256", clock=self.clock)
+        self.idp = copy(IDP)
+        self.idp.clock = self.clock
         self.claims = {"email": "alice@example.com", "roles": ["editor"], "sid": "s1", **claims}
         self.says = {}
         self.down = set()
@@ -33,6 +40,7 @@ class Provider:
         self.asked = []
         self.codes = {}
         self.status = {}
+        self.raw = {}  # by name: the body of an answer, whatever it is
 
     def document(self):
         endpoints = {
@@ -45,15 +53,19 @@ class Provider:
 
     def code(self, asked, sub="alice", **claims):
         """Somebody signs in; the code is good once, as RFC 6749 section 4.1.2 wants."""
-        code = f"code-{len(self.codes)}"
+        code = f"the-code-{len(self.codes)}"
+        UNTOLD.add(code)
         self.codes[code] = (asked, {"sub": sub, "nonce": asked.get("nonce"), **claims})
         return code
 
     def __call__(self, fetch):
         self.asked.append(fetch)
+        _remember(fetch)
         name = fetch.url.removeprefix(ISS)
         if name in self.down:
             raise FetchError(f"{fetch.url} is down")
+        if name in self.raw:
+            return Fetched(self.status.get(name, 200), {}, self.raw[name])
         if name in self.status:
             return Fetched(self.status[name], {}, b'{"error": "<b>no</b>"}')
         if name == ".well-known/openid-configuration":
@@ -79,7 +91,16 @@ class Provider:
             return _json({"error": "invalid_grant"}, 400)
         words = {**self.claims, **claims}
         raw = self.idp.token(words.pop("sub"), **words)
-        return _json({"id_token": raw, "access_token": "at", "token_type": "Bearer", **self.tokens})
+        UNTOLD.add(raw)
+        bearer = {"access_token": ACCESS_TOKEN, "token_type": "Bearer"}
+        return _json({"id_token": raw, **bearer, **self.tokens})
+
+
+def _remember(fetch):
+    """What is secret of what was sent to a provider."""
+    form = dict(parse_qsl((fetch.body or b"").decode()))
+    UNTOLD.update(form[n] for n in ("code_verifier", "client_assertion") if n in form)
+    UNTOLD.update(v for n, v in fetch.headers.items() if n == "Authorization")
 
 
 def _json(value, status=200):
@@ -150,6 +171,7 @@ class Browser:
         self.jar += cookies
         for one in cookies:
             name, value = one.partition(";")[0].split("=", 1)
+            UNTOLD.update({value} - {""})
             if re.search(r"Max-Age=0\b", one):
                 self.cookies.pop(name, None)
             else:
@@ -200,10 +222,12 @@ def sign_in(browser, provider, target="/page?x=1", **claims):
 def back(left, provider, **claims):
     """The address that the provider sends a browser back to."""
     asked = left.asked
-    code = provider.code(asked, **claims)
+    return callback(left, code=provider.code(asked, **claims))
+
+
+def callback(left, **answer):
+    """The same with another *answer*; the state is that of *left* unless it is given."""
+    asked = left.asked
     path = urlsplit(asked["redirect_uri"]).path
-    return f"{path}?code={code}&state={asked['state']}"
-
-
-def query(address):
-    return parse_qs(urlsplit(address).query)
+    fields = {"state": asked["state"], **answer}
+    return f"{path}?" + urlencode({n: v for n, v in fields.items() if v is not None})

@@ -37,3 +37,42 @@ def test_a_session_that_is_used_goes_on_however_it_is_verified(words, cache_size
         provider.clock.advance(0.6 * 3600)
         assert alice.get("/page").status == 200
         assert alice.get("/page").token.subject == "alice"
+
+
+def test_who_begins_again_when_the_provider_is_back_is_back_where_it_was():
+    provider = Provider()
+    provider.down.add(".well-known/openid-configuration")
+    refused = browser(provider).get("/auth/login?next=%2Fpage%3Fx%3D1")
+
+    assert refused.status == 503
+    assert b'href="/auth/login?next=%2Fpage%3Fx%3D1"' in refused.body
+
+
+NOT_MEANT = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": None},
+    {"Sec-Fetch-Dest": "image"},
+    {"Sec-Fetch-Dest": "iframe"},
+    {"Sec-Fetch-Dest": "script"},
+    {"Sec-Purpose": "prefetch"},
+    {"Sec-Purpose": "prefetch;prerender"},
+    {"Purpose": "prefetch"},
+    {"X-Sec-Purpose": "prefetch"},  # Hotwire Turbo, when the pointer is over a link
+]
+
+
+@pytest.mark.parametrize("said", NOT_MEANT, ids=str)
+def test_what_nobody_clicked_signs_nobody_out(said):
+    provider = Provider()
+    alice = browser(provider)
+    sign_in(alice, provider)
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
+
+    asked = alice.get("/auth/logout", headers=own | said)
+
+    assert (asked.status, asked.cookies) == (200, [])
+    assert b'<form method="post"' in asked.body
+    assert alice.get("/page").status == 200
+    assert alice.get("/auth/logout", headers=own).status == 302
+    assert alice.get("/page").status == 302

@@ -108,6 +108,39 @@ def test_where_the_provider_has_ended_the_session_it_ends_here():
     assert (ended.status, ended.location) == (302, "/auth/login?next=%2Fpage")
 
 
+def test_a_session_that_the_provider_has_ended_stays_ended_in_every_process():
+    provider = Rotating()
+    store = MemoryStore(clock=provider.clock)
+    alice = browser(provider, store=store)
+    sign_in(alice, provider)
+    elsewhere = Browser(site(provider, store=store), provider, dict(alice.cookies))
+    provider.refusal = "invalid_grant"
+    provider.clock.advance(IDLE * 0.6)
+    assert alice.get("/page").status == 302
+
+    provider.refusal = None
+    seen = [one.get("/page").status for one in (alice, elsewhere) * 2]
+
+    assert seen == [302] * 4
+
+
+def test_that_a_session_has_ended_is_told_though_the_store_is_gone(caplog):
+    class Lost(MemoryStore):
+        def put(self, name, value, ttl):
+            if provider.refusal:
+                raise FetchError("the store is gone")
+            super().put(name, value, ttl)
+
+    provider = Rotating()
+    alice = browser(provider, store=Lost(clock=provider.clock))
+    sign_in(alice, provider)
+    provider.refusal = "invalid_grant"
+    provider.clock.advance(IDLE * 0.6)
+
+    assert alice.get("/page").status == 302
+    assert "that a session has ended is not kept" in caplog.text
+
+
 @pytest.mark.parametrize("trouble", ["down", "500", "invalid_client", "bad id_token", "other sub"])
 def test_where_the_provider_cannot_be_asked_the_session_stays_and_is_not_prolonged(trouble, caplog):
     provider, alice = signed_in()
@@ -254,3 +287,33 @@ def test_what_userinfo_alone_knows_stays_when_a_session_is_refreshed():
 
     seen = alice.get("/page").token
     assert (seen["name"], seen.roles) == ("Alice", {"admin"})
+
+
+def test_where_the_keys_of_a_new_id_token_cannot_be_had_the_session_stays(caplog):
+    provider = Rotating()
+    alice = browser(provider, store=MemoryStore(clock=provider.clock), issuers=[])
+    sign_in(alice, provider)
+    provider.clock.advance(IDLE * 0.6)
+    provider.idp.rotate()
+    provider.answer = {"id_token": provider.idp.token("alice", aud="app")}
+    provider.down.add("jwks")
+
+    seen = alice.get("/page")
+
+    assert (seen.status, seen.cookies) == (200, [])
+    assert "a session is not renewed: keys_unavailable" in caplog.text
+
+
+@pytest.mark.parametrize("lost", ["the endpoint", "the token"])
+def test_logout_revokes_what_there_is_where_it_can(lost):
+    store = MemoryStore()
+    provider, alice = signed_in(store)
+    if lost == "the token":
+        for name in [*store._kept]:
+            store.remove(name)
+    else:
+        provider.says = {}
+        alice.guard = site(provider, store=store)
+
+    assert alice.get("/auth/logout").status == 302
+    assert provider.revoked == []

@@ -311,6 +311,19 @@ def test_one_request_is_judged_once_whatever_depends_on_it(installed):
 
 
 @with_and_without
+@pytest.mark.parametrize("access", ["public", "protected"])
+def test_a_request_is_counted_once_wherever_its_token_is_looked_at(installed, access):
+    guard = make_guard(rules=[Rule("/notes", access=access, rate="3/day")])
+    app = FastAPI()
+    needs_token(app, "/notes", Protected(guard))
+    if installed:
+        install(app, guard)
+    client = client_of(app)
+    statuses = [client.get("/notes", headers=bearer()).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+
+
+@with_and_without
 def test_what_an_endpoint_wants_is_enforced_where_rules_only_report(installed):
     soon = datetime.now(UTC).date() + timedelta(days=30)
     guard = make_guard(report_until=soon)

@@ -296,7 +296,7 @@ def _by_client(guard: "Guard", client: "Client") -> tuple[drive.InThreads, drive
 
 
 def _need_transport(guard: "Guard") -> None:
-    if any(issuer.fetches or issuer.introspection for issuer in guard.issuers):
+    if guard.site or any(issuer.fetches or issuer.introspection for issuer in guard.issuers):
         shared()  # where httpx2 is missing, start-up is the time to say so
 
 

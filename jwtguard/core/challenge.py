@@ -161,8 +161,8 @@ def _page(error: AuthError, ref: str) -> str:
         f"<title>{error.status} {text}</title>\n"
         "<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;"
         "padding:0 1rem;color:#222;background:#fff}code{color:#555}"
-        "@media(prefers-color-scheme:dark){body{color:#eee;background:#111}code{color:#aaa}}"
-        "</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{text}</h1>\n<p>Status {error.status}. If you report this, name the reference "
-        f"<code>{html.escape(ref)}</code>.</p>\n{again}</main>\n</body>\n</html>\n"
+        "@media(prefers-color-scheme:dark){body{color:#eee;background:#111}code{color:#aaa}"
+        "a{color:#9cf}}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{text}</h1>\n{again}<p>Status {error.status}. If you report this, name the "
+        f"reference <code>{html.escape(ref)}</code>.</p>\n</main>\n</body>\n</html>\n"
     )

@@ -7,6 +7,10 @@ from jwtguard.core.extractor import FromCookie
 from jwtguard.core.model import Request
 
 MAX_VALUE = 3800  # characters; browsers keep 4,096 bytes with name and attributes
+# Of the Cookie field servers take 8,190 bytes and more. A session and one sign-in fit into it, with
+# some room for the app's own; other sign-ins are given up before it would overflow.
+MAX_SESSION = 5700  # characters
+MAX_FIELD = 7700
 
 MAX_AGE = 34_560_000  # seconds; browsers keep none longer (RFC 6265bis section 5.5)
 

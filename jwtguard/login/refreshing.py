@@ -19,6 +19,7 @@ from .sealing import Keys
 log = logging.getLogger("jwtguard.login")
 
 TURN = 15  # seconds that one process has, and after which the next one may try
+ENDED = ""  # what is kept instead of a token that the provider takes no more
 
 
 class Refreshing:
@@ -46,9 +47,7 @@ class Refreshing:
         token = tokens.get("refresh_token")
         if not isinstance(token, str) or not token:
             return False
-        sealed = self._keys.seal(_name(session), {"t": token}).encode()
-        arguments = (_name(session), sealed, self._lifetime)
-        yield Ask(self._store.put, self._store.aput, arguments)
+        yield from self._put(session, token)
         return True
 
     def renew(self, session: Claims) -> Flow[Claims | None]:
@@ -58,17 +57,21 @@ class Refreshing:
         """
         try:
             turn = f"{_name(session)} turn", b"1", TURN
-            if not (yield Ask(self._store.add, self._store.aadd, turn)):
-                return None
+            is_ours = yield Ask(self._store.add, self._store.aadd, turn)
             token = yield from self._kept(session)
-            if token is None:
+            if token == ENDED:
+                raise TokenRevoked("session_ended", hint="the provider said so before")
+            if not is_ours or token is None:
                 return None
             grant = {"grant_type": "refresh_token", "refresh_token": token}
             tokens = yield from self._provider.tokens(grant)
             yield from self.keep(session, tokens)
             return (yield from self._read(session, tokens))
+        except TokenRevoked:
+            raise
         except Refused as error:
             if error.code == "invalid_grant":
+                yield from self._end(session)
                 raise TokenRevoked("session_ended", hint=str(error)) from None
             log.error("a session is not renewed: %s", error)
         except (FetchError, InvalidToken, Unavailable) as error:
@@ -79,11 +82,23 @@ class Refreshing:
         """The refresh token is of no use any more, here and, if it can be told, at the provider."""
         try:
             token = yield from self._kept(session)
-            if token is not None:
+            if token:
                 yield Ask(self._store.remove, self._store.aremove, (_name(session),))
                 yield from self._provider.revoke(token)
         except (FetchError, Refused) as error:
             log.warning("the refresh token of a session was not revoked: %s", error)
+
+    def _end(self, session: Claims) -> Flow[None]:
+        """Tell the requests to come, of every process: the turn is over before they are."""
+        try:
+            yield from self._put(session, ENDED)
+        except FetchError as error:
+            log.error("that a session has ended is not kept: %s", error)
+
+    def _put(self, session: Claims, token: str) -> Flow[None]:
+        sealed = self._keys.seal(_name(session), {"t": token}).encode()
+        arguments = (_name(session), sealed, self._lifetime)
+        yield Ask(self._store.put, self._store.aput, arguments)
 
     def _kept(self, session: Claims) -> Flow[str | None]:
         sealed: bytes | None = yield Ask(self._store.get, self._store.aget, (_name(session),))

@@ -15,7 +15,7 @@ from jwtguard.core.signin import SESSION
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
 
-from .cookies import MAX_VALUE, Cookies
+from .cookies import MAX_SESSION, MAX_VALUE, Cookies
 from .sealing import Keys, key_id
 
 log = logging.getLogger("jwtguard.login")
@@ -107,11 +107,11 @@ class Sessions:
         """The headers that hand a session to the browser. Raises TooLarge."""
         token = sign(claims, self._key, "HS256", {"typ": TYPE, "kid": key_id(self._key)})
         parts = [token[at : at + MAX_VALUE] for at in range(0, len(token), MAX_VALUE)]
-        if len(parts) > MAX_PARTS:
+        if len(token) > MAX_SESSION:
             sizes = {name: len(repr(value)) for name, value in claims.items()}
             large = ", ".join(sorted(sizes, key=lambda name: -sizes[name])[:3])
             raise TooLarge(
-                f"the session has {len(token)} characters, and cookies take {MAX_PARTS * MAX_VALUE}"
+                f"the session has {len(token)} characters, and cookies take {MAX_SESSION}"
                 f"; the largest claims are {large}: keep fewer (claims=), or fewer roles"
             )
         left = claims["exp"] - self._clock()

@@ -36,7 +36,7 @@ from jwtguard.core.refused import escaped
 from jwtguard.core.token import Verified
 from jwtguard.core.verifier import Verifier
 
-from .cookies import Cookies
+from .cookies import MAX_FIELD, Cookies
 from .pages import to
 from .provider import Provider, Refused
 from .refreshing import Refreshing
@@ -47,7 +47,9 @@ log = logging.getLogger("jwtguard.login")
 
 MAX_SIGN_INS = 3  # that one browser has begun and not finished, as in several tabs
 MAX_AGE = 600  # seconds from leaving to coming back
-MAX_RETURN = 1024  # characters of the address to come back to
+# Characters of the address to come back to: three of them and a session leave the Cookie field
+# some room in the 8 KiB that servers take.
+MAX_RETURN = 512
 MAX_QUERY = 8192  # characters
 MAX_FIELDS = 32  # of a query
 
@@ -127,24 +129,25 @@ class SigningIn:
             "code_challenge": base64url_encode(sha256(verifier.encode()).digest()).decode(),
             "code_challenge_method": "S256",
         }
+        wanted = self._wanted(request)
         try:
             endpoint = (yield from self._provider.metadata())["authorization_endpoint"]
             pushed = yield from self._provider.pushed(asked)
         except FetchError as error:
-            raise self._unavailable(request, error) from None
+            raise _toward(wanted, self._unavailable(request, error)) from None
         except Refused as error:
-            raise self._failed(request, "oauth2_error", error) from None
+            raise _toward(wanted, self._failed(request, "oauth2_error", error)) from None
         if pushed is not None:
             asked = {"client_id": asked["client_id"], "request_uri": pushed}
         sealed = self._keys.seal(
             f"sign-in {state}",
-            {"n": nonce, "v": verifier, "u": back, "r": self._wanted(request), "t": int(now)},
+            {"n": nonce, "v": verifier, "u": back, "r": wanted, "t": int(now)},
         )
         mark = "&" if "?" in endpoint else "?"
         name = self._cookie_of(state)
         return to(
             f"{endpoint}{mark}{urlencode(asked, quote_via=quote)}",
-            [*self._too_many(request), self._cookies.set(name, sealed, MAX_AGE)],
+            [*self._too_many(request, sealed), self._cookies.set(name, sealed, MAX_AGE)],
         )
 
     def _wanted(self, request: Request) -> str:
@@ -165,10 +168,18 @@ class SigningIn:
     def _cookie_of(self, state: str) -> str:
         return f"{self._cookies.prefix}login-{state[:17]}"
 
-    def _too_many(self, request: Request) -> Pairs:
+    def _too_many(self, request: Request, sealed: str) -> Pairs:
         """Take away the oldest sign-ins that nobody finished: the field must not grow."""
         begun = self._cookies.begun(request)
-        return [self._cookies.clear(name) for name in begun[: 1 - MAX_SIGN_INS]]
+        sizes = {name: len(name) + len(value) for name, value in FromCookie.pairs(request)}
+        size = sum(sizes.values()) + len(sealed)
+        gone: list[str] = []
+        for name in begun:  # the oldest first
+            if len(begun) - len(gone) < MAX_SIGN_INS and size <= MAX_FIELD:
+                break
+            gone.append(name)
+            size -= sizes[name]
+        return [self._cookies.clear(name) for name in gone]
 
     # --- coming back ---
 
@@ -193,8 +204,7 @@ class SigningIn:
             added = self._sessions.cookies(claims, request)
         except SignInFailed as error:
             error.headers = (gone,)
-            error.again += f"?next={quote(begun['r'], safe='')}"  # where they wanted to go
-            raise
+            raise _toward(begun["r"], error) from None
         except TooLarge as error:
             raise self._failed(request, "session_too_large", error, (gone,), 503) from None
         return to(begun["r"], [gone, *added])
@@ -334,6 +344,12 @@ class SigningIn:
 
     def _unavailable(self, request: Request, error: Exception) -> SignInFailed:
         return self._failed(request, "token_exchange_failed", error, status=503)
+
+
+def _toward(page: str, error: SignInFailed) -> SignInFailed:
+    """Whoever begins again comes to the page that was asked for."""
+    error.again += f"?next={quote(page, safe='')}"
+    return error
 
 
 # What a person reads, who can do nothing about the cause; nothing of the provider's or the

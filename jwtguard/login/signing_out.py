@@ -173,13 +173,17 @@ def _is_meant(request: Request) -> bool:
     """
     said = {
         name: ", ".join(request.headers.get_all(name))
-        for name in ("sec-fetch-site", "sec-fetch-dest", "sec-purpose", "purpose")
+        for name in ("sec-fetch-site", "sec-fetch-dest", *_AHEAD)
     }
     return (
         said["sec-fetch-site"] in ("same-origin", "none")
         and said["sec-fetch-dest"] in ("", "document", "empty")
-        and "prefetch" not in said["sec-purpose"] + said["purpose"]
+        and not any("prefetch" in said[name] for name in _AHEAD)
     )
+
+
+# Browsers say it in the first two; scripts that fetch what the pointer is over in the third.
+_AHEAD = ("sec-purpose", "purpose", "x-sec-purpose")
 
 
 def _described(error: AuthError) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -133,6 +134,45 @@ class Browser:
         waiting = WebDriverWait(self.chrome, PATIENCE, poll_frequency=0.05)
         return waiting.until(lambda _: what(), f"at {self.url}")
 
+    # --- what people can make of a page (WCAG 2.2) ---
+
+    def obstacles(self) -> list[str]:
+        """What keeps somebody from reading it or from going on, as far as that can be measured."""
+        found = []
+        if not self.find("html").get_attribute("lang"):
+            found.append("3.1.1 no language")
+        if not self.title:
+            found.append("2.4.2 no title")
+        if len(self.chrome.find_elements(By.CSS_SELECTOR, "main h1")) != 1:
+            found.append("1.3.1 no heading")
+        if not self.chrome.find_elements(By.CSS_SELECTOR, "main a[href], main button"):
+            found.append("3.3.3 nothing to do next")
+        for element in self.chrome.find_elements(By.CSS_SELECTOR, "a, button"):
+            if not element.accessible_name:
+                found.append("4.1.2 nothing to call it by")
+        for scheme in ("dark", "light"):
+            feature = {"name": "prefers-color-scheme", "value": scheme}
+            self.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+            found += [f"1.4.3 {scheme}: {what}" for what in self._faint()]
+        narrow = {"width": 320, "height": 600, "deviceScaleFactor": 1, "mobile": False}
+        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+        if int(str(self.find("html").get_property("scrollWidth"))) > 320:
+            found.append("1.4.10 wider than 320 pixels")
+        self.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        return found
+
+    def _faint(self) -> list[str]:
+        """Texts whose contrast is below 4.5."""
+        page = self.find("body").value_of_css_property("background-color")
+        found = []
+        for element in self.chrome.find_elements(By.CSS_SELECTOR, "main :not(:has(*))"):
+            own = element.value_of_css_property("background-color")
+            ground = page if own.endswith(", 0)") else own
+            ratio = _contrast(element.value_of_css_property("color"), ground)
+            if ratio < 4.5:
+                found.append(f"{element.text!r} {ratio:.1f}")
+        return found
+
     # --- at the provider ---
 
     def sign_in(self, name: str) -> None:
@@ -188,3 +228,15 @@ def _is_gone(element: WebElement) -> bool:
     except StaleElementReferenceException:
         return True
     return False
+
+
+def _contrast(one: str, other: str) -> float:
+    """Of two colours (WCAG 2.2, "contrast ratio")."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -97,7 +97,8 @@ def site(
     }
     signs = "jwks" in (metadata or {})
     own = {} if signs else {"client_secret": f"{SECRET} s%cret: with+odd&characters="}
-    openid.register(client_id, **client | own | (metadata or {}))
+    given = client | own | (metadata or {})
+    openid.register(client_id, **{word: it for word, it in given.items() if it is not None})
     beside = {"client_id": f"authlib-{port}", "client_secret": secrets.token_urlsafe(32)}
     openid.register(**beside, redirect_uris=[f"{public}/authlib/callback"])
     guard = {
@@ -204,9 +205,15 @@ class Visitor:
 
     def cookies(self) -> dict[str, str]:
         """Of the site, by name."""
-        host = self.site.url("/").partition("://")[2].partition(":")[0]
+        host = urlsplit(self.site.public).hostname
         jar = self.http.cookies.jar
         return {cookie.name: cookie.value or "" for cookie in jar if cookie.domain == host}
+
+    def take(self, cookies: Mapping[str, str]) -> None:
+        """Have these cookies of the site, and no other."""
+        self.http.cookies.clear()
+        for name, value in cookies.items():
+            self.http.cookies.set(name, value, domain=urlsplit(self.site.public).hostname or "")
 
     def sign_in(self, path: str = "/inside", name: str = "ada") -> httpx2.Response:
         """Ask for *path*, sign in where that is asked for, and come back."""

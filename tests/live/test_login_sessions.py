@@ -139,6 +139,31 @@ def test_a_frame_or_an_image_signs_nobody_out(ada):
     assert ada.claims()["sub"] == "ada"
 
 
+def test_what_somebody_put_into_a_page_signs_nobody_out(app, modern):
+    modern.visit(app.url("/inside"))
+    modern.sign_in("ada")
+    modern.chrome.set_script_timeout(10)
+    modern.chrome.execute_async_script(
+        """
+        const done = arguments[0];
+        const loaded = (name, words) => new Promise(settled => {
+            const one = Object.assign(document.createElement(name), words);
+            one.onload = one.onerror = settled;
+            document.body.append(one);
+        });
+        Promise.all([
+            loaded('img', {src: '/auth/logout'}),
+            loaded('iframe', {src: '/auth/logout'}),
+            loaded('link', {rel: 'prefetch', href: '/auth/logout'}),
+            loaded('script', {src: '/auth/logout'}),
+        ]).then(done);
+        """
+    )
+    modern.reload()
+
+    assert modern.url == app.url("/inside")
+
+
 FORGED = {
     "nothing": b"",
     "no token": b"x=y",

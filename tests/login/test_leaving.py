@@ -12,7 +12,20 @@ from jwtguard import Discovery, Issuer, Rule
 from jwtguard.errors import FetchError
 from jwtguard.testing import private_key
 
-from .people import CLIENT, ISS, JSON, ORIGIN, RULES, SECRET, Browser, Provider, back, browser, site
+from .people import (
+    CLIENT,
+    ISS,
+    JSON,
+    ORIGIN,
+    RULES,
+    SECRET,
+    Browser,
+    Provider,
+    back,
+    browser,
+    sign_in,
+    site,
+)
 
 COOKIE = "__Host-jwtguard-login-"
 
@@ -184,7 +197,7 @@ ELSEWHERE = [
     *("/a/../..//evil.example", "/./evil", "/a/%2e%2e//evil", "/x\r\nSet-Cookie: a=b"),
     *("/x?a=\r\nSet-Cookie: a=b", "/\x00", "/x\u2028y", "/\u3000/evil", "/\x85/evil"),
     *("@evil.example", "/@evil.example//", "https://app.example.com/page", "//app.example.com/"),
-    *("/" + "a" * 1024, "/" + "ä" * 1000, "/x?" + "ä" * 1000),
+    *("/" + "a" * 512, "/" + "ä" * 100, "/x?" + "ä" * 100),
     *("/auth/login", "/auth/login/", "/auth/login?next=/auth/login", "/auth/callback?code=x"),
     *("/auth/%6Cogin", "/auth/logout", "/auth/logout/", "/auth/backchannel-logout"),
 ]
@@ -283,18 +296,17 @@ def test_what_only_looks_like_one_of_ours_is_not_written_into_an_answer():
 
 
 def test_the_cookie_field_stays_below_what_servers_take():
-    """With three sign-ins begun at the longest addresses, and a session of one cookie."""
-    provider = Provider(clock=None, note="x" * 2300)
+    """With three sign-ins begun at the longest addresses, and a session that fills its cookie."""
+    provider = Provider(note="x" * 2480)
     alice = browser(provider, login={"claims": ["note"]})
     alice.get(back(alice.get("/auth/login"), provider))
     session = sum(len(n) + len(v) + 3 for n, v in alice.cookies.items())
-    assert 3500 < session < 4096
-    for length in range(400, 1100, 50):  # the longest that is kept, and what is longer
-        alice.get(f"/auth/login?next=/{'a' * length}")
-        for _ in range(2):
+    assert 3780 < session < 3840
+    for length in range(480, 540):  # the longest that is kept, and what is longer
+        for _ in range(3):
             alice.get(f"/auth/login?next=/{'a' * length}")
         whole = sum(len(n) + len(v) + 3 for n, v in alice.cookies.items())
-        assert whole < 8190
+        assert whole < 8190 - 700
 
 
 # --- the provider's document ----------------------------------------------------------------------
@@ -398,7 +410,7 @@ def test_without_a_document_nobody_can_sign_in_and_it_is_asked_for_again():
 
     seen = alice.get("/auth/login?next=/page")
     assert (seen.status, seen.cookies) == (503, [])
-    assert b'<a href="/auth/login">' in seen.body
+    assert b'<a href="/auth/login?next=%2Fpage">' in seen.body
 
     provider.down.clear()
     assert alice.get("/auth/login").status == 302
@@ -584,3 +596,29 @@ def test_repr_tells_no_secret():
     shown = repr([guard, guard.site, login, login.client, *provider.asked, left.decision])
     for secret in (SECRET, CLIENT["client_secret"]):
         assert secret not in shown
+
+
+def test_the_cookies_of_all_that_one_browser_began_fit_into_the_field_that_servers_take():
+    provider = Provider(groups=[f"group-{i:03}" for i in range(300)])
+    alice = browser(provider, login={"claims": ["groups"]})
+    sign_in(alice, provider)
+    long = "/page?q=" + "x" * 480
+    for _ in range(5):
+        alice.get(f"/auth/login?next={long}")
+        assert len("; ".join(f"{n}={v}" for n, v in alice.cookies.items())) < 8190
+
+    begun = [name for name in alice.cookies if "-login-" in name]
+    assert len(begun) == 2
+
+
+def test_a_page_that_says_to_begin_again_leads_nowhere_else():
+    provider = Provider()
+    provider.down.add(".well-known/openid-configuration")
+    alice = browser(provider)
+
+    for wanted in ("//evil.example", "https://evil.example/", '/"><script>', "/auth/logout"):
+        page = alice.get(f"/auth/login?next={quote(wanted, safe='')}").body
+        assert b"<script" not in page
+        assert b"evil" not in page
+        (again,) = re.findall(rb'href="([^"]*)"', page)
+        assert again in (b"/auth/login?next=%2F", b"/auth/login?next=%2F%2522%253E%253Cscript%253E")

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from jwtguard import Rule
 from jwtguard.core import Fetched
 from jwtguard.errors import FetchError
 from jwtguard.stores import MemoryStore
@@ -67,6 +68,17 @@ def test_a_renewal_asks_the_provider_and_new_roles_arrive():
     assert provider.given == 1
 
 
+def test_who_is_refused_takes_no_turn_of_a_renewal():
+    rules = [Rule("/admin", roles="admin")]
+    provider, alice = signed_in(rules=rules)
+    provider.clock.advance(IDLE * 0.6)
+
+    assert alice.get("/admin").status == 403
+    assert provider.given == 0
+    assert alice.get("/page").cookies
+    assert provider.given == 1
+
+
 def test_an_answer_without_an_id_token_changes_nothing_but_the_time():
     provider, alice = signed_in()
     before = alice.get("/page").token.claims
@@ -94,6 +106,39 @@ def test_where_the_provider_has_ended_the_session_it_ends_here():
     ended = alice.get("/page")
 
     assert (ended.status, ended.location) == (302, "/auth/login?next=%2Fpage")
+
+
+def test_a_session_that_the_provider_has_ended_stays_ended_in_every_process():
+    provider = Rotating()
+    store = MemoryStore(clock=provider.clock)
+    alice = browser(provider, store=store)
+    sign_in(alice, provider)
+    elsewhere = Browser(site(provider, store=store), provider, dict(alice.cookies))
+    provider.refusal = "invalid_grant"
+    provider.clock.advance(IDLE * 0.6)
+    assert alice.get("/page").status == 302
+
+    provider.refusal = None
+    seen = [one.get("/page").status for one in (alice, elsewhere) * 2]
+
+    assert seen == [302] * 4
+
+
+def test_that_a_session_has_ended_is_told_though_the_store_is_gone(caplog):
+    class Lost(MemoryStore):
+        def put(self, name, value, ttl):
+            if provider.refusal:
+                raise FetchError("the store is gone")
+            super().put(name, value, ttl)
+
+    provider = Rotating()
+    alice = browser(provider, store=Lost(clock=provider.clock))
+    sign_in(alice, provider)
+    provider.refusal = "invalid_grant"
+    provider.clock.advance(IDLE * 0.6)
+
+    assert alice.get("/page").status == 302
+    assert "that a session has ended is not kept" in caplog.text
 
 
 @pytest.mark.parametrize("trouble", ["down", "500", "invalid_client", "bad id_token", "other sub"])

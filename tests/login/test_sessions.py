@@ -551,7 +551,8 @@ def test_a_session_of_many_claims_takes_a_second_cookie():
     for broken in ({NAME: kept[NAME]}, {f"{NAME}-1": kept[f"{NAME}-1"]}):
         alice.cookies = broken
         assert alice.get("/page").status == 302
-    alice.cookies = {NAME: kept[NAME], f"{NAME}-1": kept[f"{NAME}-1"][:-1] + "A"}
+    last = kept[f"{NAME}-1"]
+    alice.cookies = {NAME: kept[NAME], f"{NAME}-1": last[:-1] + ("E" if last[-1] == "A" else "A")}
     assert alice.get("/page").status == 302
     alice.cookies = kept
     provider.clock.advance(2000)

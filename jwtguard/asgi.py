@@ -109,12 +109,13 @@ def decide(
     is_public: Callable[[], bool] | None = None,
     access: Access | None = None,
     receive: Receive | None = None,
+    again: bool = False,
 ) -> Decision | Flow[Decision]:
     """Allow or Deny the request of *scope*, or the flow that leads there.
 
-    *is_public* and *access* as in `Guard.judge`. A token that met the rule before passes, whether
-    it had to be there or not. *receive* brings the body where the guard itself is asked for
-    something.
+    *is_public*, *access* and *again* as in `Guard.judge`. A token that met the rule before passes,
+    whether it had to be there or not. *receive* brings the body where the guard itself is asked
+    for something.
     """
     if scope["type"] == "http":
         path, raw_path = _target(scope)
@@ -122,7 +123,8 @@ def decide(
         allow = guard.recall(scope["method"], path, raw_path, field, is_public)
         if allow is not None:
             return allow
-    return guard.judge(ScopeRequest(scope, receive), is_public=is_public, access=access)
+    request = ScopeRequest(scope, receive)
+    return guard.judge(request, is_public=is_public, access=access, again=again)
 
 
 def _lone_authorization(headers: RawHeaders) -> str | None:

@@ -178,11 +178,10 @@ class Protected(SecurityBase):
     ) -> VerifiedToken | None:
         """The token of a connection that may pass; None only for an "optional" *access*."""
         scope = connection.scope
-        token: VerifiedToken | None = None
-        if scope.get("jwtguard.guard") is self.guard:
-            token = scope["jwtguard.token"]
+        was_judged = scope.get("jwtguard.guard") is self.guard
+        token: VerifiedToken | None = scope["jwtguard.token"] if was_judged else None
         if token is None:
-            decision = asgi.decide(outermost(scope), self.guard, access=access)
+            decision = asgi.decide(outermost(scope), self.guard, access=access, again=was_judged)
             if not isinstance(decision, (Allow, Deny)):
                 decision = await drive.arun(decision, *self._exchanges)
             if isinstance(decision, Deny):

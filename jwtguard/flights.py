@@ -8,13 +8,16 @@ others, and whoever joined waits no longer than twice the exchange's timeout.
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from itertools import count
+from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
 from .core.errors import FetchError
@@ -72,6 +75,26 @@ def in_children(reset: Callable[[], None]) -> None:
     """Call *reset* in every child that this process forks."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=reset)
+    uwsgi = sys.modules.get("uwsgi")  # which is there where uWSGI is what runs us
+    if uwsgi is not None:
+        _in_children_of(uwsgi, reset)
+
+
+def _in_children_of(uwsgi: Any, reset: Callable[[], None]) -> None:
+    """uWSGI forks without a word to Python, unless it is run with --py-call-osafterfork."""
+    try:
+        chain = import_module("uwsgidecorators").postfork_chain
+    except Exception:  # not installed, or it wants a master
+        before = getattr(uwsgi, "post_fork_hook", None)
+
+        def hook() -> None:
+            if before is not None:
+                before()
+            reset()
+
+        uwsgi.post_fork_hook = hook
+    else:
+        chain.append(reset)
 
 
 def wait(future: "Future[Outcome]", fetch: Fetch) -> Fetched:

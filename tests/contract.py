@@ -2484,6 +2484,7 @@ LIMITS = [
         headers={**bearer(), "Origin": PAGE},
         refused=TOO_MANY,
         response={
+            **TOLD_TOO_MANY,
             "Access-Control-Allow-Origin": PAGE,
             "Access-Control-Expose-Headers": (
                 "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy"

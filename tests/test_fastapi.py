@@ -202,7 +202,9 @@ REFUSED = {
     name: case
     for name, case in CASES.items()
     # Starlette routes nothing else.
-    if case.refused and not case.websocket and re.fullmatch("/.*", scope_of(case.ask)["path"])
+    if case.refused
+    and not case.websocket
+    and re.fullmatch("/.*", scope_of(case.ask)["path"])
     # Where the rule wants no token, the dependency wants one, and says so first.
     and name != "who has no such claim is counted by address"
 }
@@ -306,6 +308,19 @@ def test_one_request_is_judged_once_whatever_depends_on_it(installed):
 
     assert client_of(app).get("/notes", headers=bearer(scopes="notes:read")).status_code == 200
     assert guard.judged == 1
+
+
+@with_and_without
+@pytest.mark.parametrize("access", ["public", "protected"])
+def test_a_request_is_counted_once_wherever_its_token_is_looked_at(installed, access):
+    guard = make_guard(rules=[Rule("/notes", access=access, rate="3/day")])
+    app = FastAPI()
+    needs_token(app, "/notes", Protected(guard))
+    if installed:
+        install(app, guard)
+    client = client_of(app)
+    statuses = [client.get("/notes", headers=bearer()).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
 
 
 @with_and_without

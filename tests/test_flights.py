@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
 from weakref import ref
 
 import httpx2
@@ -16,7 +18,7 @@ from fastapi import FastAPI
 from jwtguard import Guard, Issuer, RemoteKeys, asgi, drive, errors, fastapi, starlette, wsgi
 from jwtguard.core import Fetch
 from jwtguard.core.keys import KeySet
-from jwtguard.flights import Flights, ajoined, joined
+from jwtguard.flights import Flights, ajoined, in_children, joined
 from jwtguard.testing import FakeIssuer
 from jwtguard.transport import for_loops, for_threads
 
@@ -608,3 +610,30 @@ def test_a_defect_in_the_background_is_logged_without_its_text(start, caplog):
         ("jwtguard", logging.ERROR, "unexpected RuntimeError in the background")
     ]
     assert "secret" not in caplog.text
+
+
+# --- fork ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_decorators", [True, False])
+def test_where_uwsgi_runs_us_its_own_hook_says_that_it_forked(monkeypatch, has_decorators):
+    """It forks in C, and by default os.register_at_fork hears nothing of it."""
+    called = []
+    uwsgi = ModuleType("uwsgi")
+    uwsgi.post_fork_hook = lambda: called.append("theirs")
+    decorators = ModuleType("uwsgidecorators")
+    decorators.postfork_chain = []
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    # None is what Python takes for a module that is not there.
+    found = decorators if has_decorators else None
+    monkeypatch.setitem(sys.modules, "uwsgidecorators", found)
+
+    in_children(lambda: called.append("ours"))
+
+    if has_decorators:
+        for reset in decorators.postfork_chain:
+            reset()
+        assert called == ["ours"]
+    else:
+        uwsgi.post_fork_hook()
+        assert called == ["theirs", "ours"]

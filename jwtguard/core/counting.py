@@ -58,7 +58,7 @@ class Counting:
                 yield from self._count(bound, limit, (client,), standing)
         found = rest()
         decision = found if isinstance(found, (Allow, Deny)) else (yield from found)
-        if isinstance(decision, Deny):
+        if isinstance(decision, Deny) or decision.reported is not None:
             return decision
         for limit in bound.limits:
             if limit.claim is not None:

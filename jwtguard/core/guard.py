@@ -8,7 +8,7 @@ The way of a request, each step a refusal if in doubt:
 3. the one token the request carries (`extractor`), and no other site's cookie (`browser`);
 4. a token seen before, or verification (`verifier`), which may wait for an answer;
 5. the rule's requirement (`requirement`), and its limits by claim;
-6. what the app gets to see (`publish`), or what the client is told (`challenge`).
+6. what becomes of it (`outcome`): what the app gets to see, or what the client is told.
 
 Almost nothing here waits, so `judge` is a plain function, and only a token whose key must be asked
 for makes it return a flow.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from . import challenge, refused
+from . import challenge
 from .answers import Answers
 from .browser import check_same_site, is_preflight
 from .candidates import Candidates
@@ -30,37 +30,33 @@ from .errors import (
     ConfigurationError,
     HttpsRequired,
     InvalidRequest,
-    InvalidToken,
-    MalformedToken,
     MethodNotCovered,
     MissingCredentials,
     Problem,
-    Unavailable,
 )
-from .extractor import Bearer, Edits, Place, as_text, check_authorization, read_one
+from .extractor import Bearer, Place, check_authorization, read_one
 from .issuer import Issuer
 from .model import (
-    NOTHING,
     Allow,
     Clock,
     Decision,
     Deny,
     Flow,
     Pairs,
-    Published,
     Request,
 )
 from .observing import Decided, Observer
+from .outcome import Outcomes
 from .paths import Pattern
 from .policy import Access, BoundRule, Rule
-from .publish import Variables, headers_of, variables_of
+from .publish import Variables
 from .rates import Rate, RateStore
 from .reporting import ReportUntil
 from .revocation import Revocations
 from .setup import UNSET, Https, Parameters, Preflight, Setup, Unset
-from .signin import SignIn, Site
+from .signin import SignIn
 from .store import Store
-from .token import Verified, VerifiedToken, token_for_request
+from .token import Verified, token_for_request
 from .trust import Trust, is_due, unexpected
 
 log = logging.getLogger("jwtguard")
@@ -164,13 +160,11 @@ class Guard(Trust):
         self.warnings: tuple[Problem, ...] = tuple(setup.warnings)
         self.response_headers: Pairs = setup.response_headers
         self._answers = Answers(setup)
-        self._unruled = setup.unruled
+        self._outcomes = Outcomes(setup, self._answers)
         # What decides by itself, whatever a view says.
         self._own = (self.policy.uncovered, self.policy.metadata, self.policy.sign_in)
         self._forward_names = setup.forward_names
         self.origins = setup.origins
-        self._user_name = setup.user_name
-        self._variables: Variables = variables
         self.preflight: Preflight = preflight
         self.proxies = setup.proxies
         self._counting = Counting(setup.rate_store, setup.proxies, setup.failed_limits, clock)
@@ -235,17 +229,19 @@ class Guard(Trust):
         *,
         is_public: Callable[[], bool] | None = None,
         access: Access | None = None,
+        again: bool = False,
     ) -> Decision | Flow[Decision]:
         """The decision at once, or the flow that leads to it where somebody must be asked.
 
         *is_public* is asked where no rule of the user's decides: whether the view itself says that
-        it is open. *access* stands for the rule's own, where a view judges for itself.
+        it is open. *access* stands for the rule's own, where a view judges for itself; *again*:
+        after it was judged, and counted, further out.
         """
         watch = self._watch
         if watch is None:
-            return self._route(request, is_public, access)
+            return self._route(request, is_public, access, again)
         began = watch.timer()
-        decision = self._route(request, is_public, access)
+        decision = self._route(request, is_public, access, again)
         if isinstance(decision, (Allow, Deny)):
             return watch.decision(decision, began)
         return watch.waiting(decision, began)
@@ -255,6 +251,7 @@ class Guard(Trust):
         request: Request,
         is_public: Callable[[], bool] | None,
         access: Access | None,
+        again: bool,
     ) -> Decision | Flow[Decision]:
         bound: BoundRule | None = None
         try:
@@ -265,25 +262,14 @@ class Guard(Trust):
                 bound = bound.with_access(access)
             if bound.https and request.scheme not in ("https", "wss"):
                 raise HttpsRequired
-            if bound.limits:
-                return self._within_limits(request, bound, pattern, method)
+            if bound.limits and not again:
+                rest = partial(self._judge, request, bound, pattern, method)
+                return self._concluded(self._counting.judge(request, bound, rest), request, bound)
             return self._judge(request, bound, pattern, method)
         except AuthError as error:
-            return self._refuse(error, request, bound, None)
+            return self._outcomes.refuse(error, request, bound)
         except Exception as error:
-            return self._refuse(unexpected(error), request, bound, None)
-
-    def _within_limits(
-        self, request: Request, bound: BoundRule, pattern: Pattern | None, method: str
-    ) -> Flow[Decision]:
-        """The rest of `judge` where requests are counted."""
-        rest = partial(self._judge, request, bound, pattern, method)
-        try:
-            return (yield from self._counting.judge(request, bound, rest))
-        except AuthError as error:
-            return self._refuse(error, request, bound, None)
-        except Exception as error:
-            return self._refuse(unexpected(error), request, bound, None)
+            return self._outcomes.refuse(unexpected(error), request, bound)
 
     def _judge(
         self, request: Request, bound: BoundRule, pattern: Pattern | None, method: str
@@ -295,23 +281,23 @@ class Guard(Trust):
             if bound is self.policy.metadata:
                 return self._answers.to_metadata(request, method)
             if bound.origin is self.policy.sign_in:
-                return self._sign_in(request, bound, method)
+                return self._concluded(self._sign_in(request, method), request, bound)
             if self.preflight != "judge" and is_preflight(request, method):
                 if self.preflight == "pass":
-                    allow = self._allow(request, bound, None)
+                    allow = self._outcomes.allow(request, bound)
                     allow.rule = None
                     return allow
                 answer = self._answers.to_preflight(request)
                 if answer is not None:
                     return answer
             if bound.access == "public":
-                return self._allow(request, bound, None)
+                return self._outcomes.allow(request, bound)
             if bound is self.policy.uncovered:
                 raise MethodNotCovered(found=method)
             if not bound.reads_authorization:
                 check_authorization(request)
             if bound.bearer_only:
-                # What stands there need not be a token68; one that is a JWT is. See _refuse.
+                # What stands there need not be a token68; one that is a JWT is (`outcome`).
                 raw = Bearer.glance(request)
             if raw is None:
                 raw = read_one(bound.explicit, request)
@@ -325,26 +311,40 @@ class Guard(Trust):
                 from_cookie = True
             if raw is None:
                 if bound.access == "optional":
-                    return self._allow(request, bound, None)
+                    return self._outcomes.allow(request, bound)
                 raise MissingCredentials
-            known = self.verifier.recall(raw, candidates)
-            if known is None:
-                verified = self._verify(raw, request, bound, candidates, from_cookie)
-                if not isinstance(verified, Verified):
-                    return self._wait(verified, request, bound, pattern, raw, from_cookie)
-                known = verified
-            if is_due(known):  # whatever becomes of this request
-                asking = self.refreshed(known)
-                return self._wait(asking, request, bound, pattern, raw, from_cookie)
-            site = self.site
-            is_session = site is not None and known.issued_by is site.issuer
-            if site and is_session and site.is_due(known) and not request.websocket:
-                return self._renew(site, request, bound, pattern, known)
-            return self._settle(request, bound, pattern, known, from_cookie)
+            found: Verified | Flow[Verified] | None = self.verifier.recall(raw, candidates)
+            if found is None:
+                found = self._verify(raw, request, bound, candidates, from_cookie)
+            if isinstance(found, Verified):
+                if is_due(found):  # whatever becomes of this request
+                    found = self.refreshed(found)
+                elif self.site is not None and self._is_to_renew(found, request):
+                    found = _at_once(found)
+                else:
+                    return self._settle(request, bound, pattern, found, from_cookie)
+            rest = self._wait(found, request, bound, pattern, from_cookie)
+            return self._concluded(rest, request, bound, raw, from_cookie)
         except AuthError as error:
-            return self._refuse(error, request, bound, raw, from_cookie)
+            return self._outcomes.refuse(error, request, bound, raw, from_cookie)
         except Exception as error:
-            return self._refuse(unexpected(error), request, bound, raw)
+            return self._outcomes.refuse(unexpected(error), request, bound, raw)
+
+    def _concluded(
+        self,
+        flow: Flow[Decision],
+        request: Request,
+        bound: BoundRule,
+        raw: str | None = None,
+        from_cookie: bool = False,
+    ) -> Flow[Decision]:
+        """*flow*, which judges, to the end: what it raises is a refusal."""
+        try:
+            return (yield from flow)
+        except AuthError as error:
+            return self._outcomes.refuse(error, request, bound, raw, from_cookie)
+        except Exception as error:
+            return self._outcomes.refuse(unexpected(error), request, bound, raw)
 
     def _verify(
         self,
@@ -367,48 +367,32 @@ class Guard(Trust):
         request: Request,
         bound: BoundRule,
         pattern: Pattern | None,
-        raw: str,
         from_cookie: bool,
     ) -> Flow[Decision]:
-        """The rest of `judge` where somebody is asked first."""
-        try:
-            known = yield from verifying
-            return self._settle(request, bound, pattern, known, from_cookie)
-        except AuthError as error:
-            return self._refuse(error, request, bound, raw, from_cookie)
-        except Exception as error:
-            return self._refuse(unexpected(error), request, bound, raw)
+        """The rest of `judge` where somebody is asked first, or a session is made anew."""
+        known = yield from verifying
+        allow = self._settle(request, bound, pattern, known, from_cookie)
+        site = self.site
+        if site is not None and self._is_to_renew(known, request):
+            allow.added = yield from self._told(site.renew(known, request), site.issuer, "login")
+        return allow
 
-    def _renew(
-        self,
-        site: Site,
-        request: Request,
-        bound: BoundRule,
-        pattern: Pattern | None,
-        known: Verified,
-    ) -> Flow[Decision]:
-        """The rest of `judge` where a session is used that would end soon."""
-        try:
-            added = yield from self._told(site.renew(known, request), site.issuer, "login")
-            allow = self._settle(request, bound, pattern, known, True)
-            allow.added = added
-            return allow
-        except AuthError as error:
-            return self._refuse(error, request, bound, known.raw, True)
-        except Exception as error:
-            return self._refuse(unexpected(error), request, bound, known.raw)
+    def _is_to_renew(self, known: Verified, request: Request) -> bool:
+        """Whether this is a session that would end soon; a handshake sets no cookies."""
+        site = self.site
+        return (
+            site is not None
+            and known.issued_by is site.issuer
+            and not request.websocket
+            and site.is_due(known)
+        )
 
-    def _sign_in(self, request: Request, bound: BoundRule, method: str) -> Flow[Decision]:
+    def _sign_in(self, request: Request, method: str) -> Flow[Decision]:
         """What `jwtguard.login` answers."""
         site = self.site
         assert site is not None
-        try:
-            deny = yield from self._told(site.answer(request, method), site.issuer, "login")
-            return self._answers.completed(deny)
-        except AuthError as error:
-            return self._refuse(error, request, bound, None)
-        except Exception as error:
-            return self._refuse(unexpected(error), request, bound, None)
+        deny = yield from self._told(site.answer(request, method), site.issuer, "login")
+        return self._answers.completed(deny)
 
     def _read_cookie(
         self, places: Sequence[Place], request: Request, bound: BoundRule, method: str
@@ -418,7 +402,7 @@ class Guard(Trust):
         except InvalidRequest as error:
             if bound.access != "optional":
                 raise
-            self._report(error, request, "-", bound, None, logging.DEBUG)
+            self._outcomes.pass_over(error, request, bound, None)
             return None
         if raw is not None and bound.access != "optional":
             check_same_site(request, method, self.origins)
@@ -447,88 +431,16 @@ class Guard(Trust):
             except AuthError as error:
                 error.issuer, error.subject = token.issuer, token.subject
                 raise
-        return self._allow(request, bound, known, token)
+        return self._outcomes.allow(request, bound, known, token)
 
-    def _allow(
-        self,
-        request: Request,
-        bound: BoundRule,
-        known: Verified | None,
-        token: VerifiedToken | None = None,
-    ) -> Allow:
-        published = NOTHING if known is None else self._published(known, bound)
-        allow = Allow(token, bound.rule, self._forward_names, published)
-        if bound.removed:
-            edits = Edits()
-            for place in bound.removed:
-                place.remove(request, edits)
-            kept = [(name, as_text(v)) for name, v in edits.headers.items() if v is not None]
-            allow.remove = self._forward_names.union(edits.headers)
-            headers = (*published.headers, *kept)
-            allow.published = Published(headers, published.variables, published.user)
-            allow.query = edits.query
-            allow.subprotocol = edits.subprotocol
-        return allow
-
-    def _published(self, known: Verified, bound: BoundRule) -> Published:
-        rule, published = known.published
-        if rule is not bound.origin:
-            published = Published(
-                headers_of(known.claims, bound.forward) if bound.forward else (),
-                variables_of(known, self._variables) if self._variables else NOTHING.variables,
-                self._user_name.of(known) if self._user_name else None,
-            )
-            known.published = bound.origin, published
-        found: Published = published
-        return found
-
-    # --- refuse ---
-
-    @staticmethod
-    def _report(
-        error: AuthError,
-        request: Request,
-        ref: str,
-        bound: BoundRule | None,
-        raw: str | None,
-        level: int | None = None,
-    ) -> None:
-        refused.report(error, request, ref, bound.label if bound else None, raw, level)
-
-    def _refuse(
-        self,
-        error: AuthError,
-        request: Request,
-        bound: BoundRule | None,
-        raw: str | None,
-        from_cookie: bool = False,
-    ) -> Decision:
-        if bound is not None and isinstance(error, InvalidToken):
-            if from_cookie and bound.access == "optional":
-                # Nobody chose to send it, and an old cookie must not lock people out.
-                self._report(error, request, "-", bound, raw, logging.DEBUG)
-                return self._allow(request, bound, None)
-            if isinstance(error, MalformedToken):
-                error = _worse(error, request, bound)
-        label = bound.label if bound else None
-        try:
-            where = bound or self._unruled
-            if where.report_until is not None and self._clock() < where.report_until:
-                refused.report(error, request, "-", label, raw, enforced=False)
-                allow = self._allow(request, where, None)
-                allow.reported = error
-                return allow
-            return self._answers.refusal(error, request, bound, label, raw)
-        except Exception as defect:  # a request that cannot even be refused in style
-            unexpected(defect)
-            return Deny(Unavailable("internal_error"))
+    # --- besides ---
 
     def reported_until(self, request: Request) -> float | None:
         """When what is refused of such a request begins to be, in seconds since the epoch."""
         try:
             return self.policy.route(request)[0].report_until
         except AuthError:
-            return self._unruled.report_until
+            return self._outcomes.unruled.report_until
 
     def is_closing(self, allow: Allow) -> bool:
         """Whether the request was let through, and by no rule of the user's."""
@@ -554,10 +466,7 @@ def _may_be_open(is_public: Callable[[], bool]) -> bool:
         return True
 
 
-def _worse(error: MalformedToken, request: Request, bound: BoundRule) -> AuthError:
-    """What is no token68 is no credentials of the scheme: 400, not 401 (RFC 6750 section 3.1)."""
-    try:
-        read_one(bound.explicit, request)
-    except InvalidRequest as worse:
-        return worse
-    return error
+def _at_once(known: Verified) -> Flow[Verified]:
+    """A flow that asks nobody."""
+    yield from ()
+    return known

@@ -28,6 +28,13 @@ def escaped(value: object) -> str:
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "~"
 
 
+def _shown(fact: object, error: AuthError) -> object:
+    """A subject stays a fingerprint where it is what was found."""
+    if isinstance(fact, str) and fact == error.subject:
+        return fingerprint(fact)
+    return fact
+
+
 def report(
     error: AuthError,
     request: Request,
@@ -54,8 +61,8 @@ def report(
         "sub": None if error.subject is None else fingerprint(error.subject),
         "token": None if raw is None else fingerprint(raw),
         "claim": error.claim if isinstance(error, ClaimError) else None,
-        "found": error.found,
-        "want": error.want,
+        "found": _shown(error.found, error),
+        "want": _shown(error.want, error),
         "hint": error.hint,
     }
     facts = {k: v if v is None or k == "status" else escaped(v) for k, v in facts.items()}

@@ -13,7 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 from .claims import MAX_TIME, Claims
 from .errors import Problem, TokenRevoked
@@ -68,6 +68,14 @@ class Entry(NamedTuple):
             until=max(self.until, other.until),
             at=max(self.at, other.at),
         )
+
+
+class RevokeWords(TypedDict, total=False):
+    """What `Revocations.revoke` takes by name."""
+
+    issuer: str | None
+    before: float | None
+    until: float | None
 
 
 class Revocations:
@@ -140,18 +148,10 @@ class Revocations:
         self.add([entry])
         return entry
 
-    def revoke_flow(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> "Flow[Entry]":
+    def revoke_flow(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> "Flow[Entry]":
         """`revoke` in a flow, as others may have to be told."""
         yield from ()
-        return self.revoke(kind, value, issuer=issuer, before=before, until=until)
+        return self.revoke(kind, value, **words)
 
     def add(self, entries: Iterable[Entry]) -> list[Entry]:
         """Hold these; returns those that were news."""
@@ -214,6 +214,8 @@ class Revocations:
         version = self.version
         self.look(now)
         entry = self._entry_against(known, now)
+        if entry is None and known.signed is not None:
+            entry = self._entry_against(known.signed, now)
         if entry is not None:
             claims = known.claims
             error = TokenRevoked(found=entry, want="nothing that was revoked")

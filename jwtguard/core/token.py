@@ -22,6 +22,8 @@ class Verified:
     """What the last rule made of it (`publish.Published`): most tokens meet one rule again."""
     is_told = False
     """Whether an observer was told that it was verified."""
+    signed: "Verified | None" = None
+    """What the token says itself, where introspection said more."""
     checked: object = None
     """At which version of the revocations it was none of them."""
     _scopes: frozenset[str] | None = None

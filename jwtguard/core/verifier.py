@@ -30,6 +30,7 @@ from .keyloader import AnyKeys, LocalKeys, RemoteKeySource, as_source
 from .keys import Key, KeySet
 from .model import Clock, Flow
 from .observing import Watch
+from .refused import fingerprint
 from .revocation import Revocations
 from .shared import Answer, SharedAnswers
 from .token import Verified, copied
@@ -226,7 +227,8 @@ def _confirmed(signed: Verified, candidates: Candidates, answer: Claims, now: fl
             stated = signed.claims.get(name)
             if stated is not None and claims[name] != stated:
                 hint = "introspection says something else than the token"
-                raise ClaimMismatch(name, found=claims[name], want=stated, hint=hint)
+                found = fingerprint(claims[name]) if name == "sub" else claims[name]
+                raise ClaimMismatch(name, found=found, want=stated, hint=hint)
         if candidates.choose(claims)[0] is not signed.issued_by:  # where the token named nobody
             raise UnknownIssuer(found=claims["iss"], want=signed.issued_by.issuer)
         start, end = signed.issued_by.check_claims(claims, times, now)
@@ -236,7 +238,7 @@ def _confirmed(signed: Verified, candidates: Candidates, answer: Claims, now: fl
     if "exp" in signed.claims:  # what is signed does not get longer
         claims["exp"] = min(claims["exp"], signed.claims["exp"])
     period = max(start, signed.valid_from), min(end, signed.valid_until)
-    return Verified(
+    confirmed = Verified(
         signed.raw,
         signed.issued_by,
         signed.tenant,
@@ -247,6 +249,8 @@ def _confirmed(signed: Verified, candidates: Candidates, answer: Claims, now: fl
         signed.keys,
         signed.source,
     )
+    confirmed.signed = signed
+    return confirmed
 
 
 def check_signature(

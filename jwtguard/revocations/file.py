@@ -4,10 +4,10 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from jwtguard.core.errors import FetchError, Problem, Unavailable
-from jwtguard.core.revocation import MAX_ENTRIES, Entry
+from jwtguard.core.revocation import MAX_ENTRIES, Entry, RevokeWords
 
 from .following import PAUSE, Following, log
 from .lines import entry_in, line_of
@@ -114,21 +114,13 @@ class RevocationFile(Following):
             self._lines = now
         return wrong
 
-    def revoke(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Entry:
+    def revoke(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         """End tokens, here at once and where the same file is read within a second.
 
         As `Revocations.revoke`. Raises ValueError; Unavailable where the file could not be
         written, so that only this process knows.
         """
-        entry = super().revoke(kind, value, issuer=issuer, before=before, until=until)
+        entry = super().revoke(kind, value, **words)
         self._append([entry])
         return entry
 

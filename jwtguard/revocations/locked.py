@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Iterable
+from typing import Unpack
 
 from jwtguard.core import revocation
-from jwtguard.core.revocation import Entry
+from jwtguard.core.revocation import Entry, RevokeWords
 from jwtguard.flights import in_children
 
 
@@ -32,17 +33,9 @@ class Revocations(revocation.Revocations):
         with self._lock:
             super().raise_floor(issuer, floor)
 
-    async def arevoke(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Entry:
+    async def arevoke(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         """`revoke`, on an event loop."""
-        return self.revoke(kind, value, issuer=issuer, before=before, until=until)
+        return self.revoke(kind, value, **words)
 
 
 def _unlock() -> None:

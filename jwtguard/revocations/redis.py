@@ -3,24 +3,26 @@
 Three keys. ``…revoked`` is a sorted set of what was revoked (`lines`), by when it may be forgotten;
 ``…revoked:state`` a hash with the floors, a number for each piece of news, and an ``epoch``, by
 which a mirror knows that this is what it has read; ``…revoked:news`` a stream of the last news,
-numbered without gaps.
+numbered without gaps. Each has a mark of its own and names that of the one before.
 
-A mirror reads the set, then the stream from the number that it saw before. Where the connection
-was lost, the epoch is another or a number is missing, it reads the set again, and writes what it
-knows itself and what is not there any more, such as after a restart without persistence.
+A mirror reads the set, then the stream from the number that it saw before. Where the epoch is
+another, or the news do not go on from what it has read, it reads the set again, and writes what it
+knows itself and what is not there any more, such as after a restart without persistence, or where a
+replica took over that had not heard the last of them.
 """
 
 import json
 import math
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from jwtguard.core.claims import MAX_TIME
 from jwtguard.core.errors import FetchError, Unavailable
 from jwtguard.core.model import Ask, Flow
-from jwtguard.core.revocation import MAX_ENTRIES, MAX_SKEW, Entry, entry_of
+from jwtguard.core.revocation import MAX_ENTRIES, MAX_SKEW, Entry, RevokeWords, entry_of
 from jwtguard.stores.server import Server
 
 from .following import Following, log
@@ -39,7 +41,11 @@ local now, most, given = tonumber(ARGV[1]), tonumber(ARGV[2]), cjson.decode(ARGV
 if redis.call('HSETNX', state, 'epoch', ARGV[4]) == 1 then redis.call('DEL', news) end
 local function tell(word, text)
   local number = redis.call('HINCRBY', state, 'number', 1)
-  redis.call('XADD', news, 'MAXLEN', {NEWS}, number .. '-0', word, text)
+  local before = redis.call('HGET', state, 'mark') or ''
+  local mark = ARGV[4] .. '-' .. number
+  redis.call('HSET', state, 'mark', mark)
+  redis.call('XADD', news, 'MAXLEN', {NEWS}, number .. '-0', word, text,
+    'mark', mark, 'before', before)
 end
 local function raise(issuer, floor)
   local field = 'floor:' .. issuer
@@ -99,7 +105,7 @@ class RedisRevocations(Following):
         self.problems = (*self._server.problems, *self.problems, *self._unsaid())
         self._keys = [prefix + name for name in ("revoked", "revoked:state", "revoked:news")]
         self._epoch: str | None = None  # of what was read; None: it must be read
-        self._number = 0  # of the last piece of news that was read
+        self._number, self._mark = 0, b""  # of the last piece of news that was read
         self._is_told = True  # whether the server knows what `revoke` was told
 
     def _unsaid(self) -> Iterable[tuple[str, str]]:
@@ -124,61 +130,37 @@ class RedisRevocations(Following):
 
     # --- writing ---
 
-    def revoke(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Entry:
+    def revoke(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         """End tokens, in every process.
 
         As `Revocations.revoke`. Raises ValueError; Unavailable where the server could not be told:
         then this process refuses them, and tells it when it is back.
         """
-        entry = self._revoked(kind, value, issuer=issuer, before=before, until=until)
+        entry = self._revoked(kind, value, **words)
         try:
             self._server.ask(lambda client: self._publish(client, [entry]))
         except FetchError as error:
             raise self._not_told(error) from None
         return entry
 
-    async def arevoke(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Entry:
+    async def arevoke(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         """`revoke`, on an event loop."""
-        entry = self._revoked(kind, value, issuer=issuer, before=before, until=until)
+        entry = self._revoked(kind, value, **words)
         try:
             await self._server.aask(lambda client: self._publish(client, [entry]))
         except FetchError as error:
             raise self._not_told(error) from None
         return entry
 
-    def revoke_flow(
-        self,
-        kind: str,
-        value: str,
-        *,
-        issuer: str | None = None,
-        before: float | None = None,
-        until: float | None = None,
-    ) -> Flow[Entry]:
+    def revoke_flow(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Flow[Entry]:
         """`revoke` in a flow."""
         told: Entry = yield Ask(
-            partial(self.revoke, kind, value, issuer=issuer, before=before, until=until),
-            partial(self.arevoke, kind, value, issuer=issuer, before=before, until=until),
+            partial(self.revoke, kind, value, **words),
+            partial(self.arevoke, kind, value, **words),
         )
         return told
 
-    def _revoked(self, kind: str, value: str, **words: Any) -> Entry:
+    def _revoked(self, kind: str, value: str, **words: Unpack[RevokeWords]) -> Entry:
         entry = entry_of(kind, value, now=self._clock(), **words)
         entry = entry_in(line_of(entry))  # as others will read it
         self.add([entry])
@@ -197,7 +179,7 @@ class RedisRevocations(Following):
         }
         now = self._clock()
         client.eval(
-            PUBLISH, 3, *self._keys, now, self._max, json.dumps(given), f"{time.time_ns():x}"
+            PUBLISH, 3, *self._keys, now, self._max, json.dumps(given), secrets.token_hex(8)
         )
 
     # --- the mirror ---
@@ -231,7 +213,7 @@ class RedisRevocations(Following):
         self._publish(client, (), known)
         for start in range(0, len(untold), BATCH):
             self._publish(client, untold[start : start + BATCH])
-        self._number = int(said.get("number", 0))
+        self._number, self._mark = int(said.get("number", 0)), said.get("mark", "").encode()
         epoch: str = said["epoch"]
         return epoch
 
@@ -246,15 +228,17 @@ class RedisRevocations(Following):
     def _read_news(self, client: Any) -> bool:
         """False where some of it is gone, or where this is not what was read."""
         _, state, news = self._keys
-        epoch, there = client.hmget(state, "epoch", "number")
+        epoch, there, mark = client.hmget(state, "epoch", "number", "mark")
         there = int(there or 0)
         if epoch is None or epoch.decode() != self._epoch or there < self._number:
+            return False
+        if there == self._number and (mark or b"") != self._mark:
             return False
         answer = client.xread({news: f"{self._number}-0"}, BATCH, round(WAIT * 1000))
         for _, items in answer or ():
             for identity, fields in items:
                 number = int(identity.partition(b"-")[0])
-                if number != self._number + 1:
+                if fields.get(b"before") != self._mark:
                     return False
                 if b"entry" in fields:
                     entry = _understood(fields[b"entry"])
@@ -262,7 +246,7 @@ class RedisRevocations(Following):
                 else:
                     issuer, floor = json.loads(fields[b"floor"])
                     self.raise_floor(issuer or None, _floor(floor))
-                self._number = number
+                self._number, self._mark = number, fields[b"mark"]
         return bool(answer) or self._number >= there
 
 

@@ -60,7 +60,7 @@ def serve(target: Path, port: int | None = None) -> int:
                 workers=settings.workers,
                 # Of uvicorn's parsers the one that keeps a fragment in the target; whichever is
                 # installed must not matter.
-                http="h11",
+                http="jwtguard.serve.wire:Prompt",
                 h11_max_incomplete_event_size=MAX_HEAD,
                 loop="auto",
                 ws="none",

@@ -1,5 +1,7 @@
 """What a guard counts, by which key, and what becomes of requests beyond it."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from jwtguard import Rule, Secret, drive, errors
@@ -8,6 +10,8 @@ from jwtguard.core.rates import MemoryRateStore, Used
 
 from .forge import NOW, OTHER_SECRET, make_issuer, token
 from .forge import make_guard as make_plain_guard
+
+SOON = datetime.fromtimestamp(NOW, UTC) + timedelta(days=30)
 
 
 class Time:
@@ -248,6 +252,17 @@ def test_what_was_refused_for_another_reason_is_not_counted_by_claim():
 
     assert statuses(guard, 3, ALICE) == [403, 403, 403]
     assert statuses(guard, 2, admin) == [200, 429]
+
+
+def test_what_is_only_reported_is_counted_by_claim_no_more_than_when_it_is_refused(caplog):
+    rule = Rule("/x", roles="admin", rate={"limit": "1/minute", "by": "claim:sub"})
+    guard = make_guard(rule, clock=Time(), report_until=SOON)
+    caplog.clear()
+
+    reported = [ask(guard, ALICE).reported.reason for _ in range(3)]
+
+    assert reported == ["role_missing"] * 3
+    assert len(caplog.records) == 3
 
 
 # --- failed authentication ----------------------------------------------------------------------

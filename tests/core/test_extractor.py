@@ -436,3 +436,10 @@ def test_broken_credentials_are_a_start_up_error(credentials, place, message):
         make_guard([Rule("/x", credentials=credentials)])
     assert [where for where, _ in caught.value.problems] == [f"rules[0]{place}"]
     assert message in str(caught.value)
+
+
+def test_other_cookies_stay_as_they_are_whatever_bytes_they_have():
+    guard = make_guard([Rule("/x", credentials={"cookie": "t"})], strip_credentials=True)
+    beside = "n=caf\u00c3\u00a9"  # UTF-8, as servers hand it over
+    allow = guard.decide(request(headers=[("Cookie", f"t={RAW}; {beside}")]))
+    assert allow.set == [("cookie", "n=caf\u00e9")]

@@ -796,6 +796,19 @@ def test_a_refusal_is_one_line_with_its_facts(caplog):
     assert "rule=" not in line
 
 
+@pytest.mark.parametrize(
+    "words",
+    [{"require": {"sub": "bob"}}, {"require": {"/sub": {"path": "id"}}}],
+    ids=["claim", "pointer"],
+)
+def test_a_subject_is_a_fingerprint_also_where_it_is_what_was_found(words, caplog):
+    guard = make_guard([Rule("/u/{id}", **words)])
+    record, line, _ = refusal_line(caplog, guard, path="/u/bob", bearer=token(sub="alice"))
+    assert record.reason == "requirement_not_met"
+    assert record.found == fingerprint("alice")
+    assert "alice" not in line
+
+
 HOSTILE = {
     "control characters": token(iss="a\r\nINFO forged\x1b[31m\0"),
     "not ASCII": token(iss="é\u2028日本"),
@@ -1136,3 +1149,20 @@ def test_a_door_can_tell_that_no_rule_of_the_users_decided():
     headers = [("Authorization", f"Bearer {token()}")]
     assert guard.is_closing(decision_of(guard, "/free", headers))
     assert not guard.is_closing(decision_of(guard, "/ruled/x", headers))
+
+
+def test_a_guard_shows_its_issuers_and_no_secret():
+    assert repr(make_guard([Rule("/x")])) == "<Guard issuers=['people'] rules=1>"
+
+
+def test_a_view_that_cannot_say_whether_it_is_open_is_asked_again_and_closed():
+    guard = make_guard()
+    raw = token()
+    assert status(guard, bearer=raw) == 200
+
+    def broken():
+        raise KeyError("x")
+
+    assert guard.recall("GET", "/x", "/x", f"Bearer {raw}") is not None
+    assert guard.recall("GET", "/x", "/x", f"Bearer {raw}", broken) is None
+    assert guard.judge(request(bearer=raw), is_public=broken).status == 503

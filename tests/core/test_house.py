@@ -63,7 +63,7 @@ LAYERS = [
     {"jose", "algorithms", "disguise"},
     {"keys"},
     {"keyloader", "paths", "extractor", "browser", "refused", "freshness", "reporting"},
-    {"discovery", "client_auth", "store"},
+    {"discovery", "client_auth"},
     {"remote"},
     {"tenants", "introspection", "observing"},
     {"issuer", "cache", "publish", "requirement", "challenge", "revocation", "shared"},
@@ -74,6 +74,7 @@ LAYERS = [
     {"setup"},
     {"trust"},
     {"answers"},
+    {"outcome"},
     {"guard"},
     {"__init__"},
 ]

@@ -24,6 +24,7 @@ from jwtguard import (
 from jwtguard.core import Allow, Deny, Fetched, Request
 from jwtguard.core.introspection import DISCOVERY_COOLDOWN, MAX_EXCHANGES, MAX_REFUSED
 from jwtguard.core.jose import MAX_TOKEN
+from jwtguard.core.refused import fingerprint
 from jwtguard.testing import FakeIssuer
 
 from .forge import AUDIENCE, CLAIMS, ISSUER, NOW, OTHER_SECRET, SECRET, forge, token, warming
@@ -617,6 +618,13 @@ def test_the_answer_may_not_contradict_the_token(changes, reason):
     answer = said({"active": True} | changes)
     assert decided(guard, answer, raw=token()) == (401, reason)
     assert decided(guard, raw=token()) == (401, reason)
+
+
+def test_who_the_answer_and_the_token_name_is_told_to_nobody(caplog):
+    answer = said({"active": True, "sub": "bob"})
+    assert decided(always(), answer, raw=token(sub="alice")) == (401, "claim_mismatch")
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "jwtguard.refused"]
+    assert f'found="{fingerprint("bob")}" want="{fingerprint("alice")}"' in line
 
 
 def test_an_answer_may_name_what_the_token_does_not():

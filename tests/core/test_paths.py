@@ -122,6 +122,7 @@ OPAQUE = [
     ("//files/a", "//files/a", False),
     ("/files;x/a", "/files;x/a", False),
     ("/files;/a", None, False),
+    ("/files;", None, False),
     ("/filesx//a", "/filesx//a", False),
     ("/x//files/a", None, False),
     ("/files/a/b", "/other%2Fb", False),

@@ -110,6 +110,17 @@ def test_what_was_revoked_twice_ends_the_tokens_of_both():
     assert refused(guard, bearer=token(iat=NOW - 11)) == REVOKED
 
 
+def test_what_is_taken_back_is_what_is_held_as_it_stands():
+    revocations, guard = guarded()
+    entry = revocations.revoke("sid", "s1")
+    raw = token(**FULL)
+    revocations.discard([entry._replace(until=5.0), Entry("sid", "s2"), Entry("kid", "k")])
+    assert refused(guard, bearer=raw) == REVOKED
+    revocations.discard([entry])
+    assert refused(guard, bearer=raw) == GOOD
+    assert revocations.count == 0
+
+
 def test_news_are_what_was_not_known():
     revocations, _ = guarded()
     first = revocations.revoke("sid", "s1")
@@ -366,6 +377,29 @@ def test_what_the_token_itself_says_is_looked_at_before_anybody_is_asked():
     revocations.revoke("sub", "alice")
     assert refused(guard, bearer=token(iat=NOW - 1)) == REVOKED
     assert len(questions) == 1
+
+
+ANOTHER_NAME = [
+    ("jti", "j1", {"jti": "j1"}, b'{"active":true,"jti":"j2"}'),
+    ("sid", "s1", {"sid": "s1"}, b'{"active":true,"sid":"s2"}'),
+    ("sub", "alice", {"sub": "alice"}, b'{"active":true,"iat":1800000005}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "says", "answer"), ANOTHER_NAME)
+def test_what_the_token_itself_says_counts_whatever_the_answer_adds(kind, value, says, answer):
+    revocations = Revocations(clock=lambda: NOW)
+    guard, _ = asked(
+        answer,
+        revocations=revocations,
+        keys=Secret(b"0123456789abcdef0123456789abcdef"),
+        algorithms=["HS256"],
+        when="always",
+    )
+    raw = token(iat=NOW - 5, **says)
+    assert refused(guard, bearer=raw) == GOOD
+    revocations.revoke(kind, value, issuer="people")
+    assert refused(guard, bearer=raw) == REVOKED
 
 
 # --- connections that stay open -----------------------------------------------------------------

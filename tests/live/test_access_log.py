@@ -18,7 +18,7 @@ from jwtguard import Guard
 from jwtguard.testing import FakeIssuer
 from jwtguard.wsgi import GuardMiddleware
 
-from .servers import ROOT, START, _free_port
+from .servers import ROOT, START, free_port
 
 PAGE = (ROOT / "docs" / "observing.md").read_text("utf-8")
 IDP = FakeIssuer()
@@ -63,7 +63,7 @@ def nginx(folder, upstream):
         if os.environ.get("JWTGUARD_LIVE") == "required":
             pytest.fail("nginx is not installed, and JWTGUARD_LIVE=required")
         pytest.skip("nginx is not installed")
-    port = _free_port()
+    port = free_port()
     text = block("nginx", "log_format user").replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
     text = text.replace("/var/log/nginx/access.log", f"{folder}/access.log")
     text = text.replace("server {", f"server {{ listen 127.0.0.1:{port};")

@@ -515,6 +515,28 @@ def test_a_server_that_has_lost_the_last_news_is_told_them_again(server, client)
     assert values(second) == ["s1"]
 
 
+@pytest.mark.parametrize("others", [["s3"], ["s3", "s4"]], ids=len)
+def test_a_server_that_has_lost_the_last_news_and_has_others_is_told_and_heard(
+    server, client, others
+):
+    """Such as a replica that took over, where somebody else was faster to write."""
+    first, second = mirror(server), mirror(server)
+    first.revoke("sid", "s1")
+    first.step()
+    copies = {key: client.dump(key) for key in list(client.scan_iter())}
+    first.revoke("sid", "s2")
+    first.step()
+    for key, copy in copies.items():
+        client.restore(key, 0, copy, replace=True)
+    for value in others:
+        second.revoke("sid", value)
+    first.step()
+    assert values(first) == ["s1", "s2", *others]
+    third = mirror(server)
+    third.step()
+    assert values(third) == values(first)
+
+
 def test_a_redis_that_is_silent_for_too_long_is_what_the_user_said_it_is(server, caplog):
     ahead = [0.0]
     idp = FakeIssuer()

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 
 from .proxies import BY_ADDRESS, at, bearer, jwtguard_serve, over, running, until, written
 from .servers import ROOT, SECRET, Reply, free_port
@@ -125,6 +126,26 @@ def test_several_workers_take_a_new_policy_one_after_another(tmp_path):
         assert set(answers) <= {200, 401}
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0
+
+
+def test_with_several_workers_a_body_does_not_wait_for_the_head_to_be_acknowledged(tmp_path):
+    waits = []
+    with (
+        serving(tmp_path, f"{BY_ADDRESS}\nworkers = 2") as (_, server),
+        socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        for _ in range(60):
+            begun = time.monotonic()
+            lines = "".join(f"{line}\r\n" for line in ("Host: a", *ASKED))
+            connection.sendall(f"GET /auth/app HTTP/1.1\r\n{lines}\r\n".encode())
+            head = list(iter(answers.readline, b"\r\n"))
+            (length,) = (line for line in head if line.lower().startswith(b"content-length"))
+            assert b"unauthorized" in answers.read(int(length.split(b":")[1]))
+            waits.append(time.monotonic() - begun)
+
+    # A delayed acknowledgement takes 40 ms, each time but for the first few.
+    assert min(waits[-20:]) < 0.02
 
 
 def test_the_workers_numbers_are_added_up(tmp_path):

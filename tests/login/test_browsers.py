@@ -26,6 +26,19 @@ def test_a_session_is_kept_for_the_second_in_which_it_ends():
     assert [one for one in done.cookies if "Max-Age=2;" in one]
 
 
+@pytest.mark.parametrize("words", [{}, {"failed_rate": "10/minute"}], ids=["plain", "counted"])
+@pytest.mark.parametrize("cache_size", [0, 64])
+def test_a_session_that_is_used_goes_on_however_it_is_verified(words, cache_size):
+    """Long ones, which take two cookies, are verified anew each time, too."""
+    provider = Provider()
+    alice = browser(provider, cache_size=cache_size, **words)
+    sign_in(alice, provider)
+    for _ in range(3):
+        provider.clock.advance(0.6 * 3600)
+        assert alice.get("/page").status == 200
+        assert alice.get("/page").token.subject == "alice"
+
+
 def test_who_begins_again_when_the_provider_is_back_is_back_where_it_was():
     provider = Provider()
     provider.down.add(".well-known/openid-configuration")

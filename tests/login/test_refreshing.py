@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from jwtguard import Rule
 from jwtguard.core import Fetched
 from jwtguard.errors import FetchError
 from jwtguard.stores import MemoryStore
@@ -64,6 +65,17 @@ def test_a_renewal_asks_the_provider_and_new_roles_arrive():
     assert renewed.status == 200
     seen = alice.get("/page")
     assert (seen.token.roles, seen.token["email"]) == ({"admin"}, "new@example.com")
+    assert provider.given == 1
+
+
+def test_who_is_refused_takes_no_turn_of_a_renewal():
+    rules = [Rule("/admin", roles="admin")]
+    provider, alice = signed_in(rules=rules)
+    provider.clock.advance(IDLE * 0.6)
+
+    assert alice.get("/admin").status == 403
+    assert provider.given == 0
+    assert alice.get("/page").cookies
     assert provider.given == 1
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from .run import Record, soak
-from .verdict import checks, figures
+from .verdict import checks, figures, samples
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     record = soak(given.tokens, given.minutes * 60, given.seed, given.logs)
     held = _print(record)
     if given.json is not None:
-        found = {"checks": checks(record), "figures": figures(record)}
+        found = {
+            "checks": checks(record),
+            "figures": figures(record),
+            "memory": samples(record),
+        }
         given.json.write_text(json.dumps(found, indent=2, default=str) + "\n")
     return 0 if held else 1
 
@@ -40,7 +44,7 @@ def _print(record: Record) -> bool:
         print(f"{kind:<16}{replies.total():>9,}  {said}")
     print()
     for name, value in figures(record).items():
-        print(f"{name:<48}{value}")
+        print(f"{name:<72} {value}")
     for line in record.slow[:20]:
         print(f"slow   {line}")
     print()

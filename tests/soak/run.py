@@ -5,7 +5,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jwtguard.errors import Unavailable
@@ -14,7 +14,7 @@ from tests.live.redis_server import RedisServer
 
 from .provider import ALL_FAULTS, DOWN, OTHER_KEYS, Provider
 from .servers import Server
-from .tokens import VALID, Asked, Tokens
+from .tokens import REVOKING, VALID, Asked, Tokens
 from .traffic import Connection, Reply
 
 CONNECTIONS = 8  # to each server
@@ -53,6 +53,8 @@ class Record:
     waits: dict[str, list[float]] = field(default_factory=dict)  # by server, seen tokens; seconds
     effective: list[float] = field(default_factory=list)  # seconds until a revocation counted
     effective_later: list[float] = field(default_factory=list)  # after Redis came back
+    cpu: dict[str, float] = field(default_factory=dict)  # seconds, by server
+    answered: Counter[str] = field(default_factory=Counter)  # by server
     memory: dict[str, dict[int, list[Sample]]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     followed: int = 0
@@ -83,7 +85,7 @@ class Run:
         self._redis_lost = False
         self._redis_back = 0.0  # when it answered again
         self._begun = 0.0
-        # When a revoked token must be refused, by its session; infinite: nobody could be told.
+        # When a revoked token must be refused, by its user; infinite: nobody was told yet.
         self._refused_from: dict[str, float] = {}
 
     def go(self) -> Record:
@@ -171,12 +173,13 @@ class Run:
     def _judge(self, server: str, asked: Asked, sent: float, reply: Reply) -> None:
         record, status = self.record, reply.status
         record.requests += 1
+        record.answered[server] += 1
         record.replies.setdefault(asked.kind, Counter())[status] += 1
         if status == 0:
             record.unanswered[server] += 1
             return
         what = None
-        refused_from = self._refused_from.get(asked.sid)
+        refused_from = self._refused_from.get(asked.user)
         if status >= 500 and status != 503:
             what = "5xx"
         elif asked.kind == "public":
@@ -230,9 +233,7 @@ class Run:
                 self._keys_change_until = max(self._keys_change_until, time.monotonic() + 0.5)
                 self._provider.publish(f"key-{number + 1}", without=gone)
                 await asyncio.sleep(period * 0.7)
-                self._tokens.withdrawn.extend(
-                    Asked("withdrawn key", one.path, one.raw, issuer=one.issuer) for one in old
-                )
+                self._tokens.withdrawn.extend(replace(one, kind="withdrawn key") for one in old)
                 self._provider.become(fault)
                 if fault == OTHER_KEYS:
                     self._keys_change_until = time.monotonic() + period * 0.3 + SETTLE
@@ -270,51 +271,44 @@ class Run:
         await asyncio.sleep(1)
         while True:
             turn += 1
-            kind = kinds[turn % 3]
-            asked = self._tokens.valid("new", jti=f"t-{turn}", iat=int(time.time()) - 2)
-            await self._ended(servers, revocations, asked, kind, f"t-{turn}")
+            names = {"sid": f"s-{turn}", "jti": f"t-{turn}", "iat": int(time.time()) - 2}
+            asked = self._tokens.valid(REVOKING, **names)
+            await self._ended(servers, revocations, asked, kinds[turn % 3])
             await asyncio.sleep(min(2.0, self._seconds / 40))
 
     async def _ended(
-        self,
-        servers: list[Server],
-        revocations: RedisRevocations,
-        asked: Asked,
-        kind: str,
-        jti: str,
+        self, servers: list[Server], revocations: RedisRevocations, asked: Asked, kind: str
     ) -> None:
         """Revoke a token, and see for how long it still works anywhere."""
         for server in servers:  # where it is seen, and on new connections, so anywhere
             for _ in range(4):
                 await self._once(server, asked)
-        value = {"sid": asked.sid, "sub": asked.user, "jti": jti}[kind]
-        was_lost = self._redis_lost
-        begun = time.monotonic()
-        self._refused_from[asked.sid] = float("inf")
+        begun, was_lost = time.monotonic(), self._redis_lost
+        self._refused_from[asked.user] = float("inf")
         try:
-            await revocations.arevoke(kind, value, issuer=asked.issuer)
+            await revocations.arevoke(kind, str(asked.claims[kind]), issuer=asked.issuer)
             told = True
         except Unavailable:
             told = False
+        told_at = time.monotonic()
         while not told and self._redis_lost:
             await asyncio.sleep(0.05)
-        told_at = time.monotonic() if told else self._redis_back
-        allowed = SOON if told and not was_lost and not self._redis_lost else BACK
-        self._refused_from[asked.sid] = told_at + allowed
+        if not told:
+            told_at = max(told_at, self._redis_back)
+        is_soon = told and not was_lost and not self._redis_lost
+        until = told_at + (SOON if is_soon else BACK)
+        self._refused_from[asked.user] = until
         last = begun
-        while time.monotonic() < told_at + allowed + 0.5:
+        while time.monotonic() < until + 0.5:
+            asked = self._tokens.again(asked)
             for server in servers:
                 sent = time.monotonic()
                 if (await self._once(server, asked)).status < 300:
                     last = sent
             await asyncio.sleep(0.01)
-        if asked.kid != self._tokens.kid:
-            return  # refused for its key
         took = max(0.0, last - told_at)
-        (self.record.effective if allowed == SOON else self.record.effective_later).append(took)
-        self._tokens.revoked.append(
-            Asked("revoked", asked.path, asked.raw, sid=asked.sid, issuer=asked.issuer)
-        )
+        (self.record.effective if is_soon else self.record.effective_later).append(took)
+        self._tokens.revoked.append(replace(asked, kind="revoked"))
 
     async def _once(self, server: Server, asked: Asked) -> Reply:
         sent = time.monotonic()
@@ -325,6 +319,7 @@ class Run:
     async def _weighing(self, servers: list[Server]) -> None:
         while True:
             for server in servers:
+                self.record.cpu[server.name] = server.cpu()
                 for process, mib in server.memory().items():
                     samples = self.record.memory.setdefault(server.name, {}).setdefault(process, [])
                     samples.append(Sample(self._elapsed(), self._tokens.made, mib))

@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from jwtguard.core.jose import base64url_encode
 from jwtguard.signing import PrivateKey, private_key, sign
@@ -35,7 +35,8 @@ MIX = {
     "revoked": 2,
     "withdrawn key": 1,
 }
-VALID = frozenset({"new", "seen", "role"})
+REVOKING = "until revoked"
+VALID = frozenset({"new", "seen", "role", REVOKING})
 ONCE = frozenset(MIX) - {"seen", "revoked", "withdrawn key", "none", "public"}  # a token each
 
 
@@ -48,8 +49,8 @@ class Asked:
     raw: str
     user: str = "-"  # whom the app must be shown, if anybody
     issuer: str = "people"
-    sid: str = ""
     kid: str = ""
+    claims: dict[str, object] = field(default_factory=dict)
 
 
 class Tokens:
@@ -71,6 +72,8 @@ class Tokens:
         """From now on, with this key; tokens of the last one are as good as their key."""
         self.kid = kid
         self.hot = [self.valid("seen") for _ in range(HOT)] if kid else []
+        # Else they would be refused for their key.
+        self.revoked = deque(map(self.again, self.revoked), self.revoked.maxlen)
 
     def next(self) -> Asked:
         """The next request."""
@@ -93,7 +96,14 @@ class Tokens:
         """A good token that was never sent."""
         user, issuer = self._someone()
         path = "/admin/x" if kind in ("role", "no role") else f"/things/{next(self._number) % 997}"
-        return Asked(kind, path, *self._signed(user, issuer, **claims))
+        return self._signed(kind, path, user, issuer, claims)
+
+    def again(self, asked: Asked) -> Asked:
+        """The same claims, signed with the key of the moment."""
+        if asked.kid == self.kid:
+            return asked
+        raw = sign(asked.claims, self._provider.keys[self.kid], "ES256", {"kid": self.kid})
+        return replace(asked, raw=raw, kid=self.kid)
 
     def _someone(self) -> tuple[str, str]:
         # A name says whose it is, so that the app's answer shows a mix-up.
@@ -102,23 +112,20 @@ class Tokens:
 
     def _signed(
         self,
+        kind: str,
+        path: str,
         user: str,
         issuer: str,
+        claims: dict[str, object],
         key: PrivateKey | None = None,
         header: dict[str, str] | None = None,
-        **claims: object,
-    ) -> tuple[str, str, str, str, str]:
+    ) -> Asked:
         now = int(time.time())
         iss = PEOPLE_ISS if issuer == "people" else self._provider.url + PARTNERS
-        said = {"iss": iss, "aud": AUDIENCE, "sub": user, "sid": f"s-{user}", "iat": now}
-        head = {"kid": self.kid, **(header or {})}
-        raw = sign(
-            said | {"exp": now + 3600} | claims,
-            key or self._provider.keys[self.kid],
-            "ES256",
-            head,
-        )
-        return raw, user, issuer, f"s-{user}", head["kid"]
+        said = {"iss": iss, "aud": AUDIENCE, "sub": user, "iat": now, "exp": now + 3600} | claims
+        head = {"kid": self.kid} | (header or {})
+        raw = sign(said, key or self._provider.keys[self.kid], "ES256", head)
+        return Asked(kind, path, raw, user, issuer, head["kid"], said)
 
     def _bad(self, kind: str) -> Asked:
         path = "/things/bad"
@@ -128,34 +135,34 @@ class Tokens:
             return Asked(kind, "/public/page", NO_TOKEN)
         if kind == "none":
             return Asked(kind, path, NO_TOKEN)
+        if kind == "garbage":
+            return Asked(kind, path, self._garbage())
         user, issuer = self._someone()
         now = int(time.time())
-        signed = self._signed
+        claims: dict[str, object] = {}
+        key, header = None, {}
         match kind:
             case "expired":
-                found = signed(user, issuer, exp=now - self.random.randint(30, 9000))
+                claims = {"exp": now - self.random.randint(30, 9000)}
             case "not yet":
-                found = signed(user, issuer, nbf=now + 600)
+                claims = {"nbf": now + 600}
             case "wrong issuer":
-                found = signed(user, issuer, iss=f"https://{self.random.random()}.test/")
+                claims = {"iss": f"https://{self.random.random()}.test/"}
             case "wrong audience":
-                found = signed(user, issuer, aud="https://other.test")
+                claims = {"aud": "https://other.test"}
             case "unknown key":
-                found = signed(user, issuer, self._unknown, {"kid": user})
+                key, header = self._unknown, {"kid": user}
             case "attacker's key":
                 # By its own name, and by that of a good key.
-                kid = self.random.choice(["attacker", self.kid])
-                found = signed(user, issuer, self._provider.attacker, {"kid": kid})
+                key = self._provider.attacker
+                header = {"kid": self.random.choice(["attacker", self.kid])}
             case "alg none":
-                found = signed(user, issuer, None, {"alg": self.random.choice(["none", "None"])})
-            case "bad signature":
-                raw, *rest = signed(user, issuer)
-                head, claims, _ = raw.split(".")
-                forged = base64url_encode(self.random.randbytes(64)).decode()
-                found = (f"{head}.{claims}.{forged}", *rest)
-            case _:
-                return Asked(kind, path, self._garbage())
-        return Asked(kind, path, *found)
+                header = {"alg": self.random.choice(["none", "None"])}
+        asked = self._signed(kind, path, user, issuer, claims, key, header)
+        if kind == "bad signature":
+            forged = base64url_encode(self.random.randbytes(64)).decode()
+            asked = replace(asked, raw=f"{asked.raw.rpartition('.')[0]}.{forged}")
+        return asked
 
     def _garbage(self) -> str:
         pick = self.random.random()

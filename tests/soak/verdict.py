@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from dataclasses import astuple
 from statistics import median
 
 from .run import SOON, Record, Sample
@@ -61,6 +62,9 @@ def figures(record: Record) -> dict[str, object]:
     }
     for server, waits in record.waits.items():
         found[f"{server}, a seen token"] = _times(waits)
+    for server, seconds in record.cpu.items():
+        each = seconds / max(1, record.answered[server]) * 1e6
+        found[f"{server}, processor time"] = f"{each:,.0f} us for each of its requests"
     for server, workers in record.memory.items():
         for process, samples in workers.items():
             if len(samples) > 3:
@@ -70,6 +74,14 @@ def figures(record: Record) -> dict[str, object]:
     for cause, count in record.unavailable.most_common():
         found[f"503 for a good token: {cause}"] = f"{count:,}"
     return found
+
+
+def samples(record: Record) -> dict[str, dict[int, list[tuple[float, int, float]]]]:
+    """Memory, as it was: seconds, tokens made by then, MiB."""
+    return {
+        server: {process: [astuple(one) for one in of[::5]] for process, of in workers.items()}
+        for server, workers in record.memory.items()
+    }
 
 
 def _times(seconds: Sequence[float]) -> str:

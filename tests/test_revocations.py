@@ -351,6 +351,25 @@ def test_while_it_is_read_for_the_first_time_nobody_can_say(monkeypatch):
     assert revocations.look_again == math.inf
 
 
+def test_on_an_event_loop_the_first_request_stops_nobody_for_long():
+    go_on = threading.Event()
+
+    class Slow(Scripted):
+        def step(self):
+            go_on.wait(SOON)
+            return super().step()
+
+    async def look():
+        began = time.monotonic()
+        with pytest.raises(errors.Unavailable, match="is being read"):
+            Slow(when_stale="allow").look(time.time())
+        return time.monotonic() - began
+
+    waited = asyncio.run(look())
+    go_on.set()
+    assert waited < 0.4  # half a second in a thread
+
+
 def test_a_forked_child_begins_anew():
     revocations = Scripted()
     revocations.warm()

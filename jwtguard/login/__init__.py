@@ -250,7 +250,7 @@ class Login:
             )
         else:
             signing_in.refreshing = Refreshing(
-                store, keys, provider, signing_in.refreshed, self.lifetime
+                store, keys, provider, signing_in.refreshed, self.lifetime, self.idle
             )
         ended = Revocations(clock=clock) if revocations is None else revocations
         signing_out = SigningOut(

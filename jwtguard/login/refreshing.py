@@ -18,12 +18,13 @@ from .sealing import Keys
 
 log = logging.getLogger("jwtguard.login")
 
-TURN = 15  # seconds that one process has, and after which the next one may try
+TURN = 15.0  # seconds that one process has at most, and after which the next one may try
 ENDED = ""  # what is kept instead of a token that the provider takes no more
 
 
 class Refreshing:
-    """The refresh tokens of the sessions of one site; ``lifetime`` of a session, in seconds.
+    """The refresh tokens of the sessions of one site; ``lifetime`` and ``idle``
+    of a session, in seconds.
 
     ``read`` gives the claims of a session as an answer of the token endpoint changes them.
     """
@@ -35,12 +36,14 @@ class Refreshing:
         provider: Provider,
         read: Callable[[Claims, Claims], Flow[Claims]],
         lifetime: float,
+        idle: float,
     ) -> None:
         self._store = store
         self._keys = keys
         self._provider = provider
         self._read = read
         self._lifetime = lifetime
+        self._turn = min(TURN, idle / 4)  # two renewals are half of it apart
 
     def keep(self, session: Claims, tokens: Claims) -> Flow[bool]:
         """Keep the refresh token that the provider gave; whether there is one now."""
@@ -56,7 +59,7 @@ class Refreshing:
         Raises errors.TokenRevoked where the provider has ended it.
         """
         try:
-            turn = f"{_name(session)} turn", b"1", TURN
+            turn = f"{_name(session)} turn", b"1", self._turn
             is_ours = yield Ask(self._store.add, self._store.aadd, turn)
             token = yield from self._kept(session)
             if token == ENDED:

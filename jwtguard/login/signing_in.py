@@ -192,6 +192,8 @@ class SigningIn:
         name = self._cookie_of(state)
         begun = self._begun(request, state, name)
         if begun is None:
+            # What was asked for nowhere is told by what it says; there is nothing to go on with.
+            self._check_answer(request, fields)
             raise self._failed(
                 request,
                 "login_state",
@@ -229,10 +231,7 @@ class SigningIn:
         try:
             metadata = yield from provider.metadata()
             self._check_issuer(request, fields, metadata)
-            if "error" in fields:
-                raise self._failed(request, "oauth2_error", escaped(fields["error"]))
-            if not fields.get("code"):
-                raise self._failed(request, "missing_code", "neither code nor error came")
+            self._check_answer(request, fields)
             grant = {
                 "grant_type": "authorization_code",
                 "code": fields["code"],
@@ -280,6 +279,13 @@ class SigningIn:
             said = {**session, **said}
         ours = {name: value for name, value in session.items() if name in OURS}
         return {**said, **ours, "roles": said["roles"]}
+
+    def _check_answer(self, request: Request, fields: Mapping[str, str]) -> None:
+        """There is a code and no error (RFC 6749 section 4.1.2)."""
+        if "error" in fields:
+            raise self._failed(request, "oauth2_error", escaped(fields["error"]))
+        if not fields.get("code"):
+            raise self._failed(request, "missing_code", "neither code nor error came")
 
     def _check_issuer(self, request: Request, fields: Mapping[str, str], metadata: Claims) -> None:
         """The answer is of the provider we asked (RFC 9207): no other one is mixed in."""

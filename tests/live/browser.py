@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -127,7 +127,11 @@ class Browser:
         assert len(found) == 1, f"{len(found)} x {label!r} on {self.url}: {self.text}"
         page = self.find("html")
         found[0].click()
-        self.wait(lambda: _is_gone(page))
+        self.wait(lambda: _is_gone(page) and self._is_loaded())
+
+    def _is_loaded(self) -> bool:
+        # The driver's own scripts run where those of pages do not.
+        return bool(self.chrome.execute_script("return document.readyState") == "complete")
 
     def wait(self, what: Callable[[], Any]) -> Any:
         """The first true answer of *what*."""
@@ -225,7 +229,7 @@ class Browser:
 def _is_gone(element: WebElement) -> bool:
     try:
         element.is_enabled()
-    except StaleElementReferenceException:
+    except WebDriverException:  # stale, or in the midst of it "does not belong to the document"
         return True
     return False
 

@@ -57,12 +57,20 @@ class Site:
         return Visitor(self)
 
 
+_OPTIONS = {
+    # Browsers keep connections, and open some ahead of use: each keeps a thread of gunicorn's, and
+    # all of them would be waited for at the end.
+    "wsgi": ("--threads", "32", "--graceful-timeout", "1"),
+    "asgi": ("--factory", "--timeout-graceful-shutdown", "1"),
+}
+_FILES = {"wsgi": ("--certfile", "--keyfile"), "asgi": ("--ssl-certfile", "--ssl-keyfile")}
+
+
 def _served(door: str, certificate: Certificate | None) -> list[str]:
-    # Browsers open connections ahead of use, each of which keeps a thread of gunicorn's.
-    options = ["--factory"] if door == "asgi" else ["--threads", "32"]
+    options = [*_OPTIONS[door]]
     if certificate is not None:
-        words = ("certfile", "keyfile") if door == "wsgi" else ("ssl-certfile", "ssl-keyfile")
-        options += [f"--{words[0]}", str(certificate.chain), f"--{words[1]}", str(certificate.key)]
+        for word, file in zip(_FILES[door], (certificate.chain, certificate.key), strict=True):
+            options += [word, str(file)]
     return options
 
 

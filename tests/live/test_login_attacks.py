@@ -175,7 +175,7 @@ def test_two_browsers_that_send_the_same_callback_at_once_get_one_session(ada, a
 
 HTML = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 ODD = {
-    "nothing": ({"state": None, "code": None, "iss": None}, "login_state"),
+    "nothing": ({"state": None, "code": None, "iss": None}, "missing_code"),
     "no state": ({"state": None}, "login_state"),
     "an empty state": ({"state": ""}, "login_state"),
     "a state of nobody's": ({"state": "6a0b1c2d-" + "A" * 32}, "login_state"),

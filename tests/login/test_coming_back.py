@@ -231,7 +231,8 @@ def test_secrets_rotate_while_people_sign_in():
 
 MANY = "&".join(f"p{i}=x" for i in range(50))
 QUERIES = {
-    "nothing": ("", 400, "login_state"),
+    "nothing": ("", 400, "missing_code"),
+    "an error that nobody asked for": ("error=access_denied", 400, "oauth2_error"),
     "fifty parameters": (MANY, 400, "invalid_request"),
     "two states": ("state=a&state=a", 400, "invalid_request"),
     "two codes": ("state=a&code=a&code=b", 400, "invalid_request"),
@@ -242,10 +243,10 @@ QUERIES = {
     "no UTF-8 in a name": ("%ff=a", 400, "invalid_request"),
     "raw bytes": ("state=\xff", 400, "invalid_request"),
     "9 KB": ("state=" + "a" * 9000, 400, "invalid_request"),
-    "7 KB": ("state=" + "a" * 7000, 400, "login_state"),
-    "NUL": ("state=%00", 400, "login_state"),
-    "lines": ("state=%0d%0aSet-Cookie:a=b", 400, "login_state"),
-    "separators": ("&&&&=&;;", 400, "login_state"),
+    "7 KB": ("state=" + "a" * 7000, 400, "missing_code"),
+    "NUL": ("state=%00", 400, "missing_code"),
+    "lines": ("state=%0d%0aSet-Cookie:a=b", 400, "missing_code"),
+    "separators": ("&&&&=&;;", 400, "missing_code"),
     "broken escapes": ("state=%&code=%zz", 400, "login_state"),
 }
 

@@ -189,7 +189,7 @@ def test_what_comes_to_nothing_is_a_page_or_json(door):
     assert (page.status, page.header("Content-Type")) == (400, "text/html; charset=utf-8")
     assert b"<script>" not in page.body
     told = alice.ask("/auth/callback", headers={"Accept": "application/json"})
-    assert (told.status, b'"code": "login_state"' in told.body) == (400, True)
+    assert (told.status, b'"code": "missing_code"' in told.body) == (400, True)
     assert alice.ask("/auth/login", "POST").status == 405
     assert alice.ask("/auth/callback", "HEAD").status == 405
 

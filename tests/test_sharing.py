@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from jwtguard import Guard, Revocations, cli, config, errors
+from jwtguard import Guard, Login, Revocations, cli, config, errors
 from jwtguard.revocations import RedisRevocations, RevocationFile
 from jwtguard.stores import RedisStore
 from jwtguard.testing import FakeIssuer
@@ -216,6 +216,31 @@ def test_check_online_asks_what_is_shared(capsys):
     assert "nothing was heard of redis at 127.0.0.1:1" in out
     assert "problem: store it does not answer: redis at 127.0.0.1:1: ConnectionError" in out
     assert cli.main(["check"], guard=guard) == 0
+
+
+@pytest.mark.parametrize(("command", "code"), [(["check", "--online"], 1), (["check"], 0)])
+def test_check_online_asks_the_provider_of_a_login(capsys, command, code):
+    login = Login(
+        "http://127.0.0.1:1/",
+        client_id="app",
+        client_secret="a secret",
+        secret=SECRET,
+        insecure_http=True,
+    )
+    guard = Guard([], public_url="https://app.example.com", login=login)
+    assert cli.main(command, guard=guard) == code
+    out = " ".join(capsys.readouterr().out.split())
+    said = "problem: login.issuer nobody can sign in for now: http://127.0.0.1:1/.well-known/"
+    assert (said in out) is (code == 1)
+    assert "people sign in at http://127.0.0.1:1/" in out
+
+
+def test_explain_says_that_a_session_is_accepted(capsys):
+    login = Login("https://idp.example/", client_id="app", client_secret="a secret", secret=SECRET)
+    guard = Guard([], public_url="https://app.example.com", login=login)
+    assert cli.main(["explain", "GET", "/me"], guard=guard) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "a valid token from session, in Authorization: Bearer or cookie" in out
 
 
 def test_check_online_is_content_where_all_is_well(folder, capsys):

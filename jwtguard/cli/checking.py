@@ -21,7 +21,7 @@ from jwtguard.guard import Guard
 from jwtguard.revocations.following import Following
 
 from .output import painted, printable, without_tokens, wrapped, write_problems
-from .sources import fetch_keys
+from .sources import fetch_keys, told
 
 
 def find(target: Target) -> Guard:
@@ -44,10 +44,7 @@ def run(given: Namespace) -> int:
         warnings = (*guard.warnings, *files, *switches)
         if given.online:
             problems = tuple(in_words_of(guard, problem) for problem in _outages(guard))
-        elif (
-            any(issuer.fetches or issuer.introspection for issuer in guard.issuers)
-            and find_spec("httpx2") is None
-        ):
+        elif _asks(guard) and find_spec("httpx2") is None:
             warnings = (*warnings, ("", transport.INSTALL))
     except ConfigurationError as error:
         problems = error.problems
@@ -75,8 +72,15 @@ def run(given: Namespace) -> int:
     return 1 if problems else 0
 
 
+def _asks(guard: Guard) -> bool:
+    """Whether anybody is asked over HTTP."""
+    return guard.site is not None or any(
+        issuer.fetches or issuer.introspection for issuer in guard.issuers
+    )
+
+
 def _outages(guard: Guard) -> Iterator[Problem]:
-    """Fetch the keys; a problem for each source that has none to give."""
+    """Fetch the keys and ask whoever else is asked; a problem for each that has nothing to give."""
     notes = fetch_keys(guard)
     for place, issuer, source in key_sources(guard):
         if source in notes and not source.current().keys:
@@ -95,6 +99,10 @@ def _outages(guard: Guard) -> Iterator[Problem]:
                     f"issuers[{index}].introspection",
                     "it says of any text that it is an active token; nobody must trust it",
                 )
+    if guard.site is not None:
+        with told("jwtguard.login") as said:
+            drive.run(guard.site.warm(), transport.shared().fetch)
+        yield from (("login.issuer", what) for what in said)
     if isinstance(guard.revocations, Following):
         guard.revocations.warm()
         if math.isinf(guard.revocations.age):
@@ -120,6 +128,8 @@ def _describe(guard: Guard) -> None:
     optional = [bound.rule.text for bound in rules if bound.access == "optional"]
     names = ", ".join(issuer.name for issuer in guard.issuers) or "none"
     print(f"issuers: {names}; rules: {len(rules)}")
+    if guard.site is not None:
+        print(wrapped(f"people sign in at {guard.site.idp}"))
     print(wrapped(f"open to everybody: {' '.join(guard.policy.opened) or 'nothing'}"))
     if optional:
         print(wrapped(f"open, but a token that is sent must be good: {' '.join(optional)}"))

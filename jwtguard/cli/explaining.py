@@ -221,7 +221,10 @@ def _elsewhere(rules: list[BoundRule]) -> Iterator[Step]:
 
 
 def _wants(bound: BoundRule) -> str:
-    names = ", ".join(sorted(issuer.name for issuer in bound.candidates.issuers)) or "nobody"
+    trusted = bound.candidates.issuers
+    if bound.session is not None:
+        trusted |= bound.session[1].issuers
+    names = ", ".join(sorted(issuer.name for issuer in trusted)) or "nobody"
     places = " or ".join(_place(place) for place in bound.places)
     wants = [f"a valid token from {names}, in {places}"]
     if bound.access == "optional":

@@ -32,11 +32,11 @@ def fetch_keys(guard: Guard) -> Notes:
 
 
 @contextmanager
-def told() -> Iterator[list[str]]:
-    """What the library logs about keys meanwhile: the commands say it in its place."""
+def told(name: str = "jwtguard.keys") -> Iterator[list[str]]:
+    """What the library says to the logger *name* meanwhile: the commands say it in its place."""
     said: list[str] = []
     handler = _Listener(said)
-    log = logging.getLogger("jwtguard.keys")
+    log = logging.getLogger(name)
     log.addHandler(handler)
     log.disabled, was = False, log.disabled  # as logging.config does to loggers it is not told of
     try:

@@ -255,7 +255,6 @@ class Login:
         ended = Revocations(clock=clock) if revocations is None else revocations
         signing_out = SigningOut(
             origin,
-            self.after_logout,
             provider,
             _told_by(person),
             cookies,

@@ -44,7 +44,6 @@ class SigningOut:
     def __init__(
         self,
         origin: str,
-        after_logout: str,
         provider: Provider,
         person: Issuer,
         cookies: Cookies,
@@ -55,7 +54,6 @@ class SigningOut:
         clock: Clock,
     ) -> None:
         self._origin = origin
-        self._after = after_logout
         self._provider = provider
         self._candidates = Candidates(Directory([person]), [person])
         self._verifier = Verifier(0, clock)

@@ -48,7 +48,7 @@ JOBS = Issuer(name="jobs", audience=None, algorithms=["HS256"], keys=Secret(JOBS
 
 def jobs_token(**claims: Any) -> str:
     """A token of the issuer that has no iss value."""
-    return sign({"exp": int(time.time()) + 600, **claims}, JOBS_SECRET.encode(), "HS256")
+    return sign({"exp": int(time.time()) + 7200, **claims}, JOBS_SECRET.encode(), "HS256")
 
 
 # --- refusals (details.md, the closed table) ----------------------------------------------------
@@ -2021,7 +2021,7 @@ ANSWERS = [
 
 # --- introspection (RFC 7662) -------------------------------------------------------------------
 
-_ACTIVE = {"active": True, "sub": "alice", "aud": idp.audience, "exp": int(time.time()) + 600}
+_ACTIVE = {"active": True, "sub": "alice", "aud": idp.audience, "exp": int(time.time()) + 7200}
 _ANSWERS: dict[str, Any] = {
     "opaque-good": _ACTIVE | {"scope": "read write"},
     "opaque/good+~==": _ACTIVE,

@@ -153,8 +153,8 @@ def requests(issuer: FakeIssuer, guard: Guard, protocol: str) -> list[Row]:
             browser=False,
             steps=partial(_too_often, root),
         ),
-        Row("no sign-in", "GET", "/auth/callback", "400 login_state"),
-        Row("made up", "GET", "/auth/callback?state", "400 login_state"),
+        Row("no sign-in", "GET", "/auth/callback", "400 missing_code"),
+        Row("made up", "GET", "/auth/callback?code=x", "400 login_state"),
         Row(
             "asks first",
             "GET",

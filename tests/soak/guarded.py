@@ -15,10 +15,10 @@ PEOPLE_ISS = "https://people.test/"
 CACHE = 512  # tokens; few, so that a run of minutes is long enough to see memory settle
 STALE = 3  # seconds that the partners' keys outlive their provider
 COOLDOWN = 0.25  # seconds
-MAX_AGE = 6  # seconds that Redis may be silent before "refuse" refuses
+MAX_AGE = {"wsgi": 6, "asgi": 60}  # seconds that Redis may be silent: one notices, one does not
 
 
-def make_guard(when_stale: str) -> Guard:
+def make_guard(max_age: float) -> Guard:
     provider = os.environ["SOAK_PROVIDER"]
     words = {
         "insecure_http": True,
@@ -31,7 +31,7 @@ def make_guard(when_stale: str) -> Guard:
     people = RemoteKeys(
         provider + PEOPLE + JWKS,
         cache_file=os.environ["SOAK_KEYS"],
-        **words,  # type: ignore[arg-type]
+        **words,
     )
     return Guard(
         [
@@ -41,13 +41,13 @@ def make_guard(when_stale: str) -> Guard:
                 name="partners",
                 audience=AUDIENCE,
                 algorithms=["ES256"],
-                keys=Discovery(max_stale=STALE, **words),  # type: ignore[arg-type]
+                keys=Discovery(max_stale=STALE, **words),
             ),
         ],
         [Rule("/public/**", access="public"), Rule("/admin/**", roles="admin")],
         forward={"X-User-Id": "sub"},
         revocations=RedisRevocations(
-            os.environ["SOAK_REDIS"], max_age=MAX_AGE, when_stale=when_stale
+            os.environ["SOAK_REDIS"], max_age=max_age, when_stale="refuse"
         ),
         cache_size=CACHE,
     )
@@ -77,10 +77,10 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 def wsgi_app() -> InThreads:
-    """For gunicorn, which refuses everything when Redis is silent for too long."""
-    return InThreads(_wsgi, make_guard("refuse"))
+    """For gunicorn, which refuses everything while Redis is away."""
+    return InThreads(_wsgi, make_guard(MAX_AGE["wsgi"]))
 
 
 def asgi_app() -> OnLoops:
     """For uvicorn, which goes on with what it knows."""
-    return OnLoops(_asgi, make_guard("allow"))
+    return OnLoops(_asgi, make_guard(MAX_AGE["asgi"]))

@@ -283,7 +283,9 @@ class Run:
         for server in servers:  # where it is seen, and on new connections, so anywhere
             for _ in range(4):
                 await self._once(server, asked)
-        begun, was_lost = time.monotonic(), self._redis_lost
+        begun = time.monotonic()
+        # Mirrors look for a server that they lost every half second.
+        was_lost = self._redis_lost or begun < self._redis_back + BACK
         self._refused_from[asked.user] = float("inf")
         try:
             await revocations.arevoke(kind, str(asked.claims[kind]), issuer=asked.issuer)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 30.0  # seconds
+CPU, CPU_OF_ENDED, BEGAN = slice(11, 13), slice(13, 15), 19  # in what `_stat` returns
 WORKERS = {"gunicorn": 4, "uvicorn": 2}
 
 
@@ -45,7 +46,7 @@ class Server:
                 stdout=output,
                 stderr=output,
             )
-        self._seen: set[int] = set()
+        self._seen: dict[int, str] = {}  # workers, and when they began
 
     def wait(self) -> None:
         """Until it listens."""
@@ -72,7 +73,7 @@ class Server:
             with contextlib.suppress(OSError, IndexError, ValueError):
                 status = Path(f"/proc/{process}/status").read_text()
                 found[process] = int(status.partition("VmRSS:")[2].split()[0]) / 1024
-        self._seen.update(found)
+                self._seen[process] = _stat(process)[BEGAN]
         return found
 
     def cpu(self) -> float:
@@ -80,9 +81,9 @@ class Server:
         ticks = 0
         for process in (self._process.pid, *self._children()):
             with contextlib.suppress(OSError):
-                words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-                of_ended = words[13:15] if process == self._process.pid else ()
-                ticks += sum(map(int, (*words[11:13], *of_ended)))
+                words = _stat(process)
+                of_ended = words[CPU_OF_ENDED] if process == self._process.pid else ()
+                ticks += sum(map(int, (*words[CPU], *of_ended)))
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def _children(self) -> list[int]:
@@ -100,24 +101,28 @@ class Server:
             self._process.kill()
             self._process.wait()
         time.sleep(0.2)
-        left = [one for one in self._seen if _is_ours(one, self.port)]
+        left = [one for one, began in self._seen.items() if _is_there(one, began)]
         for process in left:
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         return left
 
 
-def _command(process: int) -> bytes:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return b""
+def _stat(process: int) -> list[str]:
+    """/proc/PID/stat from the third field on (proc(5))."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def _is_tracker(process: int) -> bool:
-    return b"resource_tracker" in _command(process)
+    try:
+        return b"resource_tracker" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return True  # gone
 
 
-def _is_ours(process: int, port: int) -> bool:
+def _is_there(process: int, began: str) -> bool:
     # An id may be somebody else's by now.
-    return str(port).encode() in _command(process) or b"multiprocessing.spawn" in _command(process)
+    try:
+        return _stat(process)[BEGAN] == began
+    except OSError:
+        return False

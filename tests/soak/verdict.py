@@ -57,7 +57,7 @@ def figures(record: Record) -> dict[str, object]:
         "questions to the provider": f"{record.asked.total():,}",
         "connections closed without an answer": dict(record.unanswered) or 0,
         "revocations": _times(record.effective),
-        "revocations that Redis was not told at first": _times(record.effective_later),
+        "revocations while Redis was away, or just back": _times(record.effective_later),
         "log lines": f"{record.lines:,}",
     }
     for server, waits in record.waits.items():

@@ -30,8 +30,8 @@ class Sealing:
             what = f"is text of {MIN_KEY} bytes or more; make one: jwtguard keygen HS256"
             self.problems = (("key", what),)
             given = b""
-        self._for_names = _derived(given, b"jwtguard store: names")
-        self._for_values = _derived(given, b"jwtguard store: values")
+        self._for_names = derived(given, b"jwtguard store: names")
+        self._for_values = derived(given, b"jwtguard store: values")
 
     def name(self, name: str) -> str:
         """What stands for *name*."""
@@ -55,5 +55,6 @@ class Sealing:
         return AESGCM(hmac.digest(self._for_values, sealed_name.encode(), hashlib.sha256))
 
 
-def _derived(key: bytes, purpose: bytes) -> bytes:
+def derived(key: bytes, purpose: bytes) -> bytes:
+    """A key of 32 bytes for one purpose alone (HKDF, RFC 5869)."""
     return HKDF(SHA256(), length=32, salt=None, info=purpose).derive(key)

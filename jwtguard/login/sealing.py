@@ -12,14 +12,13 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from jwt.utils import base64url_encode
 
 from jwtguard.core.claims import Claims
 from jwtguard.core.errors import Problem
 from jwtguard.core.jose import base64url_decode, json_object
 from jwtguard.core.keyloader import LocalKeys, Secret
+from jwtguard.core.sealing import derived
 from jwtguard.core.wording import as_list
 
 MIN_SECRET = 32  # bytes
@@ -31,8 +30,8 @@ class Keys:
     """The keys of a login."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
-        self._seals = [AESGCM(_derived(one, b"jwtguard seal")) for one in secrets]
-        self.signing_keys = [_derived(one, b"jwtguard session signature") for one in secrets]
+        self._seals = [AESGCM(derived(one, b"jwtguard seal")) for one in secrets]
+        self.signing_keys = [derived(one, b"jwtguard session signature") for one in secrets]
 
     @property
     def verifying(self) -> list[Secret]:
@@ -64,10 +63,6 @@ class Keys:
 def key_id(key: bytes) -> str:
     """A name for a key that tells nothing of it."""
     return base64url_encode(sha256(b"kid" + key).digest()[:6]).decode()
-
-
-def _derived(secret: bytes, use: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=use).derive(secret)
 
 
 def secrets_of(given: object) -> tuple[list[bytes], list[Problem]]:

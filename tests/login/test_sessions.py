@@ -7,7 +7,8 @@ import pytest
 
 from jwtguard import FromCookie, Issuer, JWKSet, Rule, errors
 from jwtguard.core import Request
-from jwtguard.login.sealing import Keys, _derived
+from jwtguard.core.sealing import derived
+from jwtguard.login.sealing import Keys
 from jwtguard.testing import sign
 
 from .people import (
@@ -220,7 +221,7 @@ def test_an_issuer_without_an_iss_makes_no_sessions():
 FORGED = {
     "another secret": ({}, {}, b"another secret of 32 bytes or more"),
     "the secret itself": ({}, {}, SECRET.encode()),
-    "the sealing key": ({}, {}, _derived(SECRET.encode(), b"jwtguard seal")),
+    "the sealing key": ({}, {}, derived(SECRET.encode(), b"jwtguard seal")),
     "another audience": ({"aud": "https://other.example.com"}, {}, None),
     "another site": ({"iss": "https://other.example.com/#session"}, {}, None),
     "no typ of ours": ({}, {"typ": "JWT"}, None),

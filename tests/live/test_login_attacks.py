@@ -225,7 +225,7 @@ def test_a_parameter_that_stands_twice_is_refused(ada, name):
 def test_a_query_that_is_none_is_refused(ada, app, query):
     assert code_of(ada, f"{app.url('/auth/callback')}?{query}") in (
         "invalid_request",
-        "login_state",
+        "missing_code",
     )
 
 
